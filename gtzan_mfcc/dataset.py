@@ -1,0 +1,370 @@
+"""Find GTZAN, download it, check it; give the track table."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from gtzan_mfcc.features import FEATURE_NAMES
+
+GENRES = (
+    "blues",
+    "classical",
+    "country",
+    "disco",
+    "hiphop",
+    "jazz",
+    "metal",
+    "pop",
+    "reggae",
+    "rock",
+)
+"""GTZAN's ten genres, in alphabetical order."""
+
+KAGGLE_HANDLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
+
+KNOWN_FAULTS = {
+    "jazz.00054.wav": "this file is corrupt in Kaggle's copy of GTZAN; the study left it out too",
+}
+"""Files that are known to be bad, and what is known of them."""
+
+_GTZAN_FACTS = Path(__file__).with_name("tracks.csv")
+
+# Where the same track lies in several formats, the first of these is read.
+_EXTENSIONS = (".wav", ".flac", ".au", ".aif", ".aiff", ".ogg", ".opus", ".mp3")
+
+
+class DatasetError(RuntimeError):
+    """A corpus that is missing or incomplete; the message says what was found and what to do."""
+
+
+def project_dir() -> Path:
+    """Return the folder that holds ``data`` and ``build``.
+
+    Returns
+    -------
+    folder : Path
+        The project's checkout if the package is used from one, else the working directory.
+    """
+    checkout = Path(__file__).resolve().parent.parent
+    return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
+
+
+def build_dir() -> Path:
+    """Return the folder for all that can be made again: caches, models, executed notebooks.
+
+    Returns
+    -------
+    folder : Path
+        ``BUILD_DIR`` if that environment variable is set, else ``build`` in `project_dir`.
+    """
+    return Path(os.environ.get("BUILD_DIR") or project_dir() / "build")
+
+
+def find_corpus() -> Path | None:
+    """Find the folder that holds GTZAN.
+
+    Returns
+    -------
+    folder : Path or None
+        ``GTZAN_DIR`` if that environment variable is set; else the first that exists of
+        ``data/genres_original``, ``data/Data/genres_original`` and ``data/genres``; else
+        None.
+
+    Raises
+    ------
+    DatasetError
+        If ``GTZAN_DIR`` names something that is not a folder.
+    """
+    if named := os.environ.get("GTZAN_DIR"):
+        if not Path(named).is_dir():
+            raise DatasetError(
+                f"GTZAN_DIR is {named}, and there is no such folder; set it to the folder that "
+                "holds one folder a genre, or unset it."
+            )
+        return Path(named)
+    data = project_dir() / "data"
+    candidates = [data / "genres_original", data / "Data" / "genres_original", data / "genres"]
+    return next((folder for folder in candidates if folder.is_dir()), None)
+
+
+def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = None) -> pd.DataFrame:
+    """List the tracks of a corpus: one row a sound file in ``<folder>/<genre>/``.
+
+    Knows the layouts in which GTZAN is passed around: Kaggle's
+    (``genres_original/blues/blues.00000.wav``), Marsyas's (``genres/blues/blues.00000.au``),
+    and the same as .flac, .ogg or .mp3. Nothing is read but names.
+
+    Parameters
+    ----------
+    folder : str or Path, optional
+        The folder with one folder a genre. By default what `find_corpus` finds, else the
+        toy corpus, which is made if it is not there yet.
+    per_genre : int, optional
+        Keep only the first so many tracks of each genre, for quick runs.
+
+    Returns
+    -------
+    tracks : pd.DataFrame
+        Sorted by genre and track, with the columns
+
+        - ``track``: name, such as ``blues.00000``
+        - ``genre``: categorical, in alphabetical order
+        - ``path``: the file
+        - ``artist``: an id, missing where unknown
+        - ``fault_filtered``: ``train``, ``valid`` or ``test`` in the partition of
+          Kereliuk, Sturm and Larsen (2015), missing where it leaves the track out
+
+        Artists are Foleiss and Tavares's (2020), after Sturm, "The GTZAN dataset",
+        arXiv:1306.1461; a ``tracks.csv`` in `folder` takes the place of this table.
+
+    Raises
+    ------
+    DatasetError
+        If the folder is missing, or holds no folders with sound files in them.
+
+    See Also
+    --------
+    Notebook ``2_mfcc_extraction`` introduces this helper.
+    """
+    if folder is None:
+        folder = find_corpus()
+    if folder is None:
+        from gtzan_mfcc import toy
+
+        folder = toy.make_corpus()
+    folder = Path(folder)
+    files = _sound_files(folder)
+    own_facts = folder / "tracks.csv"
+    facts = _facts(own_facts if own_facts.is_file() else _GTZAN_FACTS)
+    tracks = pd.DataFrame(
+        {
+            "track": [_track_name(path) for path in files],
+            "genre": [path.parent.name for path in files],
+            "path": [str(path) for path in files],
+        }
+    )
+    # Files are sorted so that the preferred format of a track comes first.
+    tracks = tracks.drop_duplicates("track").merge(facts, on="track", how="left")
+    tracks["genre"] = pd.Categorical(tracks["genre"], categories=sorted(set(tracks["genre"])))
+    tracks = tracks.sort_values(["genre", "track"])
+    if per_genre is not None:
+        tracks = tracks.groupby("genre", observed=True).head(per_genre)
+    return tracks.reset_index(drop=True)
+
+
+def _sound_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; run `make data`, or set GTZAN_DIR.")
+    # Names with a leading dot are left by macOS, as in Marsyas's archive; they hold no sound.
+    files = [
+        path
+        for path in folder.glob("*/*")
+        if path.suffix.lower() in _EXTENSIONS and not path.name.startswith(".")
+    ]
+    if not files:
+        found = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
+        raise DatasetError(
+            f"{folder} holds {found}, and no <genre>/<track>.wav (or .au, .flac, .ogg, .mp3); "
+            "name the folder that has one folder a genre, such as genres_original."
+        )
+    return sorted(files, key=lambda path: (_EXTENSIONS.index(path.suffix.lower()), path))
+
+
+def _track_name(path: Path) -> str:
+    genre = path.parent.name
+    return path.stem if path.stem.startswith(f"{genre}.") else f"{genre}.{path.stem}"
+
+
+def _facts(path: Path) -> pd.DataFrame:
+    """Read artist and fault-filtered part of each track."""
+    facts = pd.read_csv(path, dtype="string")
+    if "track" not in facts:
+        raise DatasetError(
+            f"{path} has the columns {', '.join(facts)}, and no column named track; add it, with "
+            "names such as blues.00000, or take the file away."
+        )
+    return facts.reindex(columns=["track", "artist", "fault_filtered"]).drop_duplicates("track")
+
+
+def corpus_label(tracks: Iterable[str]) -> str:
+    """Say what corpus tracks of these names come from, and how much of it they are.
+
+    Parameters
+    ----------
+    tracks : iterable of str
+        Track names; repeated ones count once.
+
+    Returns
+    -------
+    label : str
+        Such as ``"GTZAN, 421 of its 1,000 tracks"``; stands on every figure.
+
+    See Also
+    --------
+    Notebook ``2_mfcc_extraction`` introduces this helper.
+    """
+    from gtzan_mfcc import toy
+
+    names = set(tracks)
+    if names <= set(_facts(_GTZAN_FACTS)["track"]):
+        return f"GTZAN, {len(names):,} of its 1,000 tracks" if len(names) < 1000 else "GTZAN"
+    if all(name.partition(".")[0] in toy.GENRES for name in names):
+        return f"toy corpus (synthetic, not music), {len(names):,} tracks"
+    return f"your own corpus, {len(names):,} tracks"
+
+
+def find_feature_table(folder: str | Path | None = None) -> Path | None:
+    """Find Kaggle's ``features_3_sec.csv`` beside the corpus.
+
+    Parameters
+    ----------
+    folder : str or Path, optional
+        The corpus; by default what `find_corpus` finds.
+
+    Returns
+    -------
+    path : Path or None
+        None where there is no such table.
+
+    See Also
+    --------
+    Notebook ``1_features_ann`` introduces this helper.
+    """
+    folder = folder or find_corpus()
+    if folder is None:
+        return None
+    path = Path(folder).parent / "features_3_sec.csv"
+    return path if path.is_file() else None
+
+
+def load_feature_table(path: str | Path) -> pd.DataFrame:
+    """Read a table of the 57 features, Kaggle's or one that `extract_features` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The CSV file.
+
+    Returns
+    -------
+    table : pd.DataFrame
+        The columns ``filename``, ``length`` (samples), the 57 of
+        `gtzan_mfcc.features.FEATURE_NAMES` and ``label`` (categorical, in alphabetical
+        order).
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, is no table, lacks columns, or has cells that are not
+        numbers.
+
+    See Also
+    --------
+    Notebook ``1_features_ann`` introduces this helper.
+    """
+    path = Path(path)
+    columns = ["filename", "length", *FEATURE_NAMES, "label"]
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: not a table that can be read ({error}).") from error
+    if missing := [column for column in columns if column not in table]:
+        raise DatasetError(
+            f"{path} lacks {len(missing)} of the {len(columns)} columns: {', '.join(missing)}; "
+            "download it again, or make it anew with extract_features."
+        )
+    table = table[columns]
+    bad = table[FEATURE_NAMES].apply(pd.to_numeric, errors="coerce").isna()
+    if bad.any(axis=None):
+        row = bad.any(axis=1).idxmax()
+        raise DatasetError(
+            f"{path}: {bad.to_numpy().sum()} cells are empty or not numbers, the first in row "
+            f"{row + 2}, column {bad.loc[row].idxmax()}; download it again."
+        )
+    genres = sorted(table["label"].unique())
+    return table.assign(label=pd.Categorical(table["label"], categories=genres))
+
+
+def download(folder: str | Path | None = None) -> Path:
+    """Download Kaggle's copy of GTZAN (1.2 GB, no account needed) and check what arrived.
+
+    Shows its progress, goes on where an interrupted download stopped, and returns at once
+    if all is there.
+
+    Parameters
+    ----------
+    folder : str or Path, optional
+        Where to; by default the project's ``data``.
+
+    Returns
+    -------
+    corpus : Path
+        The folder for `load_tracks`.
+
+    Raises
+    ------
+    DatasetError
+        If Kaggle cannot be reached, or what arrived is incomplete.
+    """
+    folder = Path(folder) if folder is not None else project_dir() / "data"
+    corpus = folder / "Data" / "genres_original"
+    if corpus.is_dir():
+        try:
+            check_corpus(corpus)
+            return corpus
+        except DatasetError:
+            pass  # Incomplete: fetch it again.
+    import kagglehub
+
+    # Kept beside its destination until complete, so that a stopped download can go on.
+    partial = folder / ".kagglehub"
+    previous = os.environ.get("KAGGLEHUB_CACHE")
+    os.environ["KAGGLEHUB_CACHE"] = str(partial)
+    try:
+        arrived = Path(kagglehub.dataset_download(KAGGLE_HANDLE))
+    except Exception as error:
+        raise DatasetError(
+            f"could not download {KAGGLE_HANDLE} from Kaggle: {error}. Try again; what has "
+            f"arrived is kept. Or fetch it with a browser and unpack it into {folder}."
+        ) from error
+    finally:
+        os.environ.pop("KAGGLEHUB_CACHE")
+        if previous is not None:
+            os.environ["KAGGLEHUB_CACHE"] = previous
+    check_corpus(arrived / "Data" / "genres_original")
+    shutil.rmtree(folder / "Data", ignore_errors=True)
+    # On Kaggle's and Google's own notebooks the data is mounted elsewhere, read-only.
+    transfer = shutil.move if arrived.is_relative_to(partial) else shutil.copytree
+    transfer(arrived / "Data", folder / "Data")
+    shutil.rmtree(partial, ignore_errors=True)
+    return corpus
+
+
+def check_corpus(folder: str | Path) -> None:
+    """Check that a folder holds all of GTZAN as Kaggle gives it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder with one folder a genre.
+
+    Raises
+    ------
+    DatasetError
+        If any of the ten genres lacks some of its 100 tracks, or ``features_3_sec.csv``
+        is not beside the folder. The message names all that is missing.
+    """
+    folder = Path(folder)
+    counts = load_tracks(folder)["genre"].value_counts()
+    faults = [
+        f"{counts.get(genre, 0)} of 100 tracks of {genre}"
+        for genre in GENRES
+        if counts.get(genre, 0) != 100
+    ]
+    if find_feature_table(folder) is None:
+        faults.append("no features_3_sec.csv beside it")
+    if faults:
+        raise DatasetError(f"{folder} is not all of GTZAN: {'; '.join(faults)}. Run `make data`.")

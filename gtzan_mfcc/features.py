@@ -1,0 +1,157 @@
+"""Signal to MFCCs, and signal to the 57 features of Kaggle's table."""
+
+import librosa
+import numpy as np
+import scipy.fft
+
+from gtzan_mfcc.audio import SAMPLE_RATE
+
+N_FFT = 2048
+HOP_LENGTH = 512
+N_MELS = 128
+N_MFCC = 13
+
+FEATURE_NAMES = [
+    f"{feature}_{statistic}"
+    for feature in (
+        "chroma_stft",
+        "rms",
+        "spectral_centroid",
+        "spectral_bandwidth",
+        "rolloff",
+        "zero_crossing_rate",
+        "harmony",
+        "perceptr",
+    )
+    for statistic in ("mean", "var")
+]
+FEATURE_NAMES += ["tempo"]
+FEATURE_NAMES += [f"mfcc{i}_{statistic}" for i in range(1, 21) for statistic in ("mean", "var")]
+"""The 57 feature columns of Kaggle's tables, in its order and spelling."""
+
+
+def mfcc(
+    y: np.ndarray,
+    *,
+    sample_rate: int = SAMPLE_RATE,
+    n_mfcc: int = N_MFCC,
+    n_fft: int = N_FFT,
+    hop_length: int = HOP_LENGTH,
+    n_mels: int = N_MELS,
+) -> np.ndarray:
+    """Mel-frequency cepstral coefficients of one signal or of many at once.
+
+    The values are those of ``librosa.feature.mfcc``, signal by signal; librosa's own
+    call on a batch clips every signal 80 dB below the loudest of the batch, so that
+    what comes out for one signal depends on its neighbours.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(..., n)]
+        One signal, or several of the same length.
+    sample_rate : int
+        Sample rate of `y` in Hz.
+    n_mfcc : int
+        How many coefficients to keep, from the first.
+    n_fft : int
+        Length of the Fourier transform in samples.
+    hop_length : int
+        Samples from one frame to the next.
+    n_mels : int
+        How many mel bands.
+
+    Returns
+    -------
+    coefficients : np.ndarray [shape=(..., frames, n_mfcc), dtype=float32]
+        With ``frames = 1 + n // hop_length``: time before coefficient, as Keras wants it.
+
+    See Also
+    --------
+    Notebook ``2_mfcc_extraction`` introduces this helper.
+    """
+    power = _power(librosa.stft(y, n_fft=n_fft, hop_length=hop_length))
+    decibels = _mel_decibels(power, sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels)
+    return _cepstrum(decibels, n_mfcc)
+
+
+def _power(stft: np.ndarray) -> np.ndarray:
+    # Quicker than np.abs(stft) ** 2, which takes a square root only to undo it.
+    return stft.real**2 + stft.imag**2
+
+
+def _mel_decibels(power: np.ndarray, *, sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
+    """Power spectrogram (..., bins, frames) to mel spectrogram in dB (..., n_mels, frames)."""
+    mel = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels) @ power
+    decibels = 10 * np.log10(np.maximum(mel, 1e-10))
+    # 80 dB below each signal's own maximum: what power_to_db's top_db means for a single one.
+    return np.maximum(decibels, decibels.max(axis=(-2, -1), keepdims=True) - 80)
+
+
+def _cepstrum(decibels: np.ndarray, n_mfcc: int) -> np.ndarray:
+    """Mel spectrogram in dB (..., n_mels, frames) to MFCCs (..., frames, n_mfcc)."""
+    coefficients = scipy.fft.dct(decibels, axis=-2, type=2, norm="ortho")[..., :n_mfcc, :]
+    return np.ascontiguousarray(coefficients.swapaxes(-2, -1), dtype=np.float32)
+
+
+def tabular_features(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Compute the 57 features of Kaggle's ``features_3_sec.csv``, in the order of `FEATURE_NAMES`.
+
+    Kaggle's tables were made with librosa before 0.10, whose short-time features pad the
+    signal by reflection. Means and variances are taken over all frames; tempo is in
+    beats per minute, centroid, bandwidth and rolloff in Hz.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(..., n)]
+        One signal, or several of the same length: segments of 66,149 samples for
+        ``features_3_sec.csv``, whole tracks for ``features_30_sec.csv``.
+    sample_rate : int
+        Sample rate of `y` in Hz.
+
+    Returns
+    -------
+    features : np.ndarray [shape=(..., 57), dtype=float64]
+
+    Raises
+    ------
+    ValueError
+        If `y` is too short to be padded by reflection (1,024 samples or fewer).
+
+    See Also
+    --------
+    Notebook ``1_features_ann`` introduces this helper.
+    """
+    if y.shape[-1] <= N_FFT // 2:
+        raise ValueError(
+            f"{y.shape[-1]:,} samples; the 57 features need at least {N_FFT // 2 + 1:,}."
+        )
+    signals = y.reshape(-1, y.shape[-1])
+    rows = [_tabular_features(signal, sample_rate) for signal in signals]
+    return np.array(rows).reshape(*y.shape[:-1], len(FEATURE_NAMES))
+
+
+def _tabular_features(y: np.ndarray, sample_rate: int) -> list[float]:
+    stft = librosa.stft(y, n_fft=N_FFT, hop_length=HOP_LENGTH, pad_mode="reflect")
+    magnitude = np.abs(stft)
+    power = _power(stft)
+    decibels = librosa.power_to_db(
+        librosa.filters.mel(sr=sample_rate, n_fft=N_FFT, n_mels=N_MELS) @ power
+    )
+    onsets = librosa.onset.onset_strength(S=decibels, sr=sample_rate, aggregate=np.median)
+    # beat_track's tempo, which is 0 where nothing begins, without the tracking of the beats.
+    tempo = librosa.feature.tempo(onset_envelope=onsets, sr=sample_rate)[0] if onsets.any() else 0.0
+    harmonic, percussive = librosa.decompose.hpss(stft)
+    frames = [
+        librosa.feature.chroma_stft(S=power, sr=sample_rate),
+        librosa.feature.rms(y=y, pad_mode="reflect"),
+        librosa.feature.spectral_centroid(S=magnitude, sr=sample_rate),
+        librosa.feature.spectral_bandwidth(S=magnitude, sr=sample_rate),
+        librosa.feature.spectral_rolloff(S=magnitude, sr=sample_rate),
+        librosa.feature.zero_crossing_rate(y),
+        librosa.util.fix_length(librosa.istft(harmonic), size=len(y)),
+        librosa.util.fix_length(librosa.istft(percussive), size=len(y)),
+    ]
+    summary = [statistic for values in frames for statistic in (values.mean(), values.var())]
+    coefficients = _cepstrum(decibels, 20)
+    cepstral = np.stack([coefficients.mean(axis=0), coefficients.var(axis=0)], axis=1)
+    return [*summary, tempo, *cepstral.ravel()]

@@ -1,0 +1,415 @@
+"""Pictures: each helper draws on a given Axes (or a new one) and returns it."""
+
+from typing import TYPE_CHECKING
+
+import librosa
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from gtzan_mfcc.audio import SAMPLE_RATE
+from gtzan_mfcc.features import HOP_LENGTH
+
+if TYPE_CHECKING:  # Drawing must not wait for TensorFlow.
+    import keras
+
+# Sequential maps that colour-blind readers can tell apart and that print in grey.
+COUNT_MAP = "Blues"
+LEVEL_MAP = "viridis"
+
+
+def waveform(
+    y: np.ndarray, *, sample_rate: int = SAMPLE_RATE, ax: Axes | None = None, **kwargs: object
+) -> Axes:
+    """Draw a signal over time.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,)]
+        The signal.
+    sample_rate : int
+        Sample rate of `y` in Hz.
+    ax : matplotlib Axes, optional
+        Where to draw; a new one by default.
+    **kwargs
+        Passed to ``Axes.plot``.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+
+    See Also
+    --------
+    Notebook ``2_mfcc_extraction`` introduces this plot.
+    """
+    ax = _axes(ax, (10, 3))
+    seconds = np.arange(len(y)) / sample_rate
+    ax.plot(seconds, y, **{"linewidth": 0.4, "rasterized": True} | kwargs)
+    ax.set(xlabel="time (s)", ylabel="amplitude", xlim=(0, len(y) / sample_rate))
+    return ax
+
+
+def spectrum(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE, ax: Axes | None = None) -> Axes:
+    """Draw the magnitude of the Fourier transform of a whole signal over frequency.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,)]
+        The signal.
+    sample_rate : int
+        Sample rate of `y` in Hz.
+    ax : matplotlib Axes, optional
+        Where to draw; a new one by default.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+
+    See Also
+    --------
+    Notebook ``2_mfcc_extraction`` introduces this plot.
+    """
+    ax = _axes(ax, (10, 3))
+    magnitude = np.abs(np.fft.rfft(y)) / len(y)
+    frequencies = np.fft.rfftfreq(len(y), 1 / sample_rate)
+    ax.plot(frequencies, magnitude, linewidth=0.4, rasterized=True)
+    ax.set(xlabel="frequency (Hz)", ylabel="magnitude", xlim=(0, sample_rate / 2), ylim=(0, None))
+    return ax
+
+
+def spectrogram(
+    levels: np.ndarray,
+    *,
+    frequency: str = "linear",
+    unit: str = "level (dB)",
+    sample_rate: int = SAMPLE_RATE,
+    hop_length: int = HOP_LENGTH,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw a spectrogram, with time in s and frequency in Hz.
+
+    Parameters
+    ----------
+    levels : np.ndarray [shape=(bins, frames)]
+        What to draw, such as decibels.
+    frequency : str
+        The frequency axis: ``"linear"``, ``"log"``, or ``"mel"`` for mel bands.
+    unit : str
+        Name of the colours.
+    sample_rate : int
+        Sample rate of the signal in Hz.
+    hop_length : int
+        Samples from frame to frame.
+    ax : matplotlib Axes, optional
+        Where to draw; a new one by default.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+
+    See Also
+    --------
+    Notebook ``2_mfcc_extraction`` introduces this plot.
+    """
+    ax = _axes(ax, (10, 4))
+    mesh = librosa.display.specshow(
+        levels,
+        sr=sample_rate,
+        hop_length=hop_length,
+        x_axis="time",
+        y_axis=frequency,
+        cmap=LEVEL_MAP,
+        ax=ax,
+        rasterized=True,
+    )
+    ax.figure.colorbar(mesh, ax=ax, label=unit, pad=0.02)
+    scale = {"linear": "", "log": ", logarithmic", "mel": ", mel scale"}[frequency]
+    ax.set(xlabel="time (s)", ylabel=f"frequency (Hz{scale})")
+    return ax
+
+
+def mfcc(
+    coefficients: np.ndarray,
+    *,
+    limits: tuple[float, float] | None = None,
+    sample_rate: int = SAMPLE_RATE,
+    hop_length: int = HOP_LENGTH,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw MFCCs, with time in s across and the number of the coefficient upwards.
+
+    Parameters
+    ----------
+    coefficients : np.ndarray [shape=(frames, n_mfcc)]
+        What `gtzan_mfcc.features.mfcc` gives for one signal.
+    limits : tuple of float, optional
+        Ends of the colour scale; give the same to pictures that are to be compared. By
+        default those of the coefficients themselves.
+    sample_rate : int
+        Sample rate of the signal in Hz.
+    hop_length : int
+        Samples from frame to frame.
+    ax : matplotlib Axes, optional
+        Where to draw; a new one by default.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+
+    See Also
+    --------
+    Notebook ``2_mfcc_extraction`` introduces this plot.
+    """
+    ax = _axes(ax, (10, 3.5))
+    frames, n_mfcc = coefficients.shape
+    low, high = limits if limits is not None else (coefficients.min(), coefficients.max())
+    image = ax.imshow(
+        coefficients.T,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+        cmap=LEVEL_MAP,
+        vmin=low,
+        vmax=high,
+        extent=(0, frames * hop_length / sample_rate, 0.5, n_mfcc + 0.5),
+    )
+    ax.figure.colorbar(image, ax=ax, label="value", pad=0.02)
+    ax.set(xlabel="time (s)", ylabel="MFCC number", yticks=range(1, n_mfcc + 1, 2))
+    ax.grid(False)
+    return ax
+
+
+def learning_curve(history: pd.DataFrame, metric: str, *, ax: Axes | None = None) -> Axes:
+    """Draw loss or accuracy by epoch, on the training and the validation part.
+
+    Parameters
+    ----------
+    history : pd.DataFrame
+        What `gtzan_mfcc.training.fit` returns.
+    metric : str
+        ``"loss"`` or ``"accuracy"``.
+    ax : matplotlib Axes, optional
+        Where to draw; a new one by default.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+
+    See Also
+    --------
+    Notebook ``1_features_ann`` introduces this plot.
+    """
+    ax = _axes(ax, (5, 4))
+    # Dashes tell the lines apart in grey, too.
+    for column, style, label in ((metric, "-", "training"), (f"val_{metric}", "--", "validation")):
+        ax.plot(history.index, history[column], style, label=label)
+    best = history["val_loss"].idxmin()
+    ax.axvline(
+        best, color="0.6", linewidth=1, linestyle=":", label=f"least validation loss ({best})"
+    )
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set(xlabel="epoch", ylabel=metric)
+    ax.legend()
+    return ax
+
+
+def learning_curves(history: pd.DataFrame, title: str) -> Axes:
+    """Draw loss and accuracy by epoch, side by side in a new figure.
+
+    Parameters
+    ----------
+    history : pd.DataFrame
+        What `gtzan_mfcc.training.fit` returns.
+    title : str
+        Title of the figure.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+        The Axes of the accuracy; the loss is ``ax.figure.axes[0]``.
+
+    See Also
+    --------
+    Notebook ``1_features_ann`` introduces this plot.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    learning_curve(history, "loss", ax=left)
+    learning_curve(history, "accuracy", ax=right)
+    figure.suptitle(title)
+    return right
+
+
+def confusion_matrix(confusion: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw a confusion matrix: counts in the cells, shares of the true genre as shades.
+
+    Parameters
+    ----------
+    confusion : pd.DataFrame
+        What `gtzan_mfcc.evaluation.genre_confusion` returns.
+    ax : matplotlib Axes, optional
+        Where to draw; a new one by default.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+
+    See Also
+    --------
+    Notebook ``1_features_ann`` introduces this plot.
+    """
+    ax = _axes(ax, (8, 6.5))
+    # A genre without a row in this part is all zeros, not a division by zero.
+    share = confusion.div(confusion.sum(axis=1).clip(lower=1), axis=0)
+    sns.heatmap(
+        share,
+        annot=confusion,
+        fmt="d",
+        cmap=COUNT_MAP,
+        vmin=0,
+        vmax=1,
+        linewidths=0.5,
+        cbar_kws={"label": "share of the true genre"},
+        ax=ax,
+    )
+    ax.tick_params(axis="x", rotation=45)
+    return ax
+
+
+def genre_report(report: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw precision, recall and F1 of each genre and their means as a shaded table.
+
+    Parameters
+    ----------
+    report : pd.DataFrame
+        What `gtzan_mfcc.evaluation.genre_report` returns.
+    ax : matplotlib Axes, optional
+        Where to draw; a new one by default.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+
+    See Also
+    --------
+    Notebook ``1_features_ann`` introduces this plot.
+    """
+    ax = _axes(ax, (6.5, 6))
+    names = [f"{name}  ({row.support:,.0f})" for name, row in report.iterrows()]
+    sns.heatmap(
+        report[["precision", "recall", "f1-score"]].set_axis(names),
+        annot=True,
+        fmt=".2f",
+        cmap=COUNT_MAP,
+        vmin=0,
+        vmax=1,
+        linewidths=0.5,
+        cbar_kws={"label": "score"},
+        ax=ax,
+    )
+    ax.axhline(len(report) - 2, color="0.3", linewidth=1.5)
+    ax.set(ylabel="genre  (number of segments)")
+    ax.tick_params(axis="y", rotation=0)
+    return ax
+
+
+def architecture(model: "keras.Model", *, ax: Axes | None = None) -> Axes:
+    """Draw the layers of a sequential model, with output shapes and numbers of parameters.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A model whose layers follow one another.
+    ax : matplotlib Axes, optional
+        Where to draw; a new one by default.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+
+    See Also
+    --------
+    Notebook ``5_evaluation`` introduces this plot.
+    """
+    ax = _axes(ax, (8, 0.55 * (len(model.layers) + 2)))
+    rows = [("input", "", model.input_shape[1:], 0)]
+    rows += [
+        (type(layer).__name__, _settings(layer), layer.output.shape[1:], layer.count_params())
+        for layer in model.layers
+    ]
+    colors = dict(zip(dict.fromkeys(name for name, *_ in rows), sns.color_palette("pastel", 10)))
+    for position, (name, settings, shape, parameters) in enumerate(rows):
+        ax.text(
+            0.22,
+            -position,
+            f"{name} {settings}".strip(),
+            ha="center",
+            va="center",
+            bbox={"boxstyle": "round,pad=0.35", "facecolor": colors[name], "edgecolor": "0.4"},
+        )
+        ax.text(0.55, -position, " × ".join(map(str, shape)), ha="center", va="center")
+        ax.text(0.9, -position, f"{parameters:,}" if parameters else "–", ha="right", va="center")
+        if position:
+            ax.annotate(
+                "",
+                (0.22, 0.28 - position),
+                (0.22, 0.72 - position),
+                arrowprops={"arrowstyle": "->"},
+            )
+    for x, align, heading in (
+        (0.22, "center", "layer"),
+        (0.55, "center", "output shape"),
+        (0.9, "right", "parameters"),
+    ):
+        ax.text(x, 1, heading, ha=align, va="center", weight="bold")
+    ax.text(0.9, -len(rows), f"{model.count_params():,}", ha="right", va="center", weight="bold")
+    ax.text(0.55, -len(rows), "in all", ha="center", va="center", weight="bold")
+    ax.set(xlim=(0, 1), ylim=(-len(rows) - 0.5, 1.5))
+    ax.axis("off")
+    return ax
+
+
+def _settings(layer: "keras.layers.Layer") -> str:
+    """Tell what a reader wants to know of a layer, in a word or two."""
+    config = layer.get_config()
+    parts = [str(config.get(key, "")) for key in ("filters", "units", "rate")]
+    size = config.get("kernel_size") or config.get("pool_size")
+    parts.append("×".join(map(str, size)) if size else "")
+    parts.append(config.get("activation") or "")
+    return " ".join(part for part in parts if part)
+
+
+def sign(ax: Axes, corpus: str) -> Axes:
+    """Write on the figure what corpus it shows.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Any Axes of the figure.
+    corpus : str
+        What `gtzan_mfcc.dataset.corpus_label` returns; a toy corpus is marked in bold.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+        The same.
+
+    See Also
+    --------
+    Notebook ``1_features_ann`` introduces this helper.
+    """
+    toy = corpus.startswith("toy")
+    ax.figure.supxlabel(
+        corpus.upper() if toy else corpus,
+        fontsize="small",
+        color="darkred" if toy else "0.4",
+        weight="bold" if toy else "normal",
+        x=0.99,
+        ha="right",
+    )
+    return ax
+
+
+def _axes(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
+    return plt.subplots(figsize=figsize, layout="constrained")[1] if ax is None else ax

@@ -1,0 +1,167 @@
+"""What the notebooks leave behind: figures, ``results.json``, trained models; and players.
+
+``SNAPSHOTS_DIR`` names the folder of the figures and results. It is set, to ``snapshots``,
+when the project makes what it commits; otherwise they go to ``build/snapshots``.
+"""
+
+import json
+import os
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from IPython.display import Audio, Markdown
+from matplotlib.axes import Axes
+
+from gtzan_mfcc import dataset, plots
+from gtzan_mfcc.audio import SAMPLE_RATE
+
+_PACKAGES = ("audiomentations", "keras", "librosa", "numpy", "scikit-learn", "tensorflow")
+
+
+def snapshots_dir() -> Path:
+    """Return the folder for figures and results; it is made if need be.
+
+    Returns
+    -------
+    folder : Path
+    """
+    named = os.environ.get("SNAPSHOTS_DIR")
+    folder = Path(named) if named else dataset.build_dir() / "snapshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def run_dir(corpus: str, seed: int) -> Path:
+    """Return the folder for trained models, one for each corpus and seed.
+
+    Parameters
+    ----------
+    corpus : str
+        What `gtzan_mfcc.dataset.corpus_label` returns.
+    seed : int
+        The seed of split and training.
+
+    Returns
+    -------
+    folder : Path
+
+    See Also
+    --------
+    Notebook ``4_cnn_training`` introduces this helper.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", corpus.lower()).strip("-")
+    return dataset.build_dir() / "models" / f"{name}-seed-{seed}"
+
+
+def save_figure(ax: Axes, name: str, corpus: str) -> None:
+    """Sign a figure with the corpus it shows, and save it as ``<name>.png``.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Any Axes of the figure.
+    name : str
+        Name of the file, without ending.
+    corpus : str
+        What `gtzan_mfcc.dataset.corpus_label` returns.
+
+    See Also
+    --------
+    Notebook ``1_features_ann`` introduces this helper.
+    """
+    plots.sign(ax, corpus)
+    ax.figure.savefig(snapshots_dir() / f"{name}.png", dpi=110)
+
+
+def banner(corpus: str) -> Markdown:
+    """Say at the head of a notebook what corpus its results are of.
+
+    Parameters
+    ----------
+    corpus : str
+        What `gtzan_mfcc.dataset.corpus_label` returns.
+
+    Returns
+    -------
+    banner : IPython.display.Markdown
+
+    See Also
+    --------
+    Notebook ``1_features_ann`` introduces this helper.
+    """
+    if corpus.startswith("toy"):
+        return Markdown(
+            f"## ⚠ TOY CORPUS, NOT MUSIC\nNo GTZAN was found, so this notebook runs on the {corpus}. "
+            "Its numbers say nothing about music. Run `make data` to download GTZAN, or set "
+            "`GTZAN_DIR` to your copy."
+        )
+    return Markdown(f"**Corpus: {corpus}.**")
+
+
+def record(name: str, *, corpus: str, split: str, seed: int, **results: object) -> dict:
+    """Write results to ``results.json``, with what they were made with.
+
+    Parameters
+    ----------
+    name : str
+        Name of the experiment; an earlier entry of that name is replaced.
+    corpus : str
+        What `gtzan_mfcc.dataset.corpus_label` returns.
+    split : str
+        How training and validation part were made.
+    seed : int
+        The seed of split and training.
+    **results
+        Numbers (or lists of them), as shares of 1 and not in percent.
+
+    Returns
+    -------
+    entry : dict
+        What was written.
+
+    See Also
+    --------
+    Notebook ``1_features_ann`` introduces this helper.
+    """
+    path = snapshots_dir() / "results.json"
+    entries = json.loads(path.read_text()) if path.is_file() else {}
+    entries[name] = {
+        "corpus": corpus,
+        "split": split,
+        "seed": seed,
+        "results": {key: np.round(value, 4).tolist() for key, value in results.items()},
+        "versions": {package: version(package) for package in _PACKAGES},
+    }
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
+    unfinished.replace(path)
+    return entries[name]
+
+
+def player(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> Audio | Markdown:
+    """Show a player for a signal.
+
+    A player writes its sound into the notebook, and GTZAN's sound has no licence that lets
+    it be handed on. So where ``SNAPSHOTS_DIR`` is set, for notebooks that are to be
+    committed, a line stands in the player's place.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,)]
+        The signal.
+    sample_rate : int
+        Sample rate of `y` in Hz.
+
+    Returns
+    -------
+    player : IPython.display.Audio or Markdown
+
+    See Also
+    --------
+    Notebook ``2_mfcc_extraction`` introduces this helper.
+    """
+    if os.environ.get("SNAPSHOTS_DIR"):
+        return Markdown("*Run this cell to hear the sound; it is not kept in the notebook.*")
+    return Audio(y, rate=sample_rate)
