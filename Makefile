@@ -22,7 +22,10 @@ test: .venv/dev  ## run the tests
 snapshots: .venv/installed  ## run the notebooks in place on GTZAN; rewrite snapshots/
 	$(BIN)/python -c "from gtzan_mfcc import dataset; \
 	dataset.find_corpus() or exit('No GTZAN: run make data, or set GTZAN_DIR.')"
-	SNAPSHOTS_DIR=$(CURDIR)/snapshots $(EXECUTE) --inplace $(NOTEBOOKS)
+	SNAPSHOTS_DIR="$(CURDIR)/snapshots" $(EXECUTE) --inplace $(NOTEBOOKS)
+	$(BIN)/python -c "import json; from pathlib import Path; from gtzan_mfcc import snapshots; \
+	readme, results = Path('README.md'), Path('snapshots/results.json'); \
+	readme.write_text(snapshots.fill_in(readme.read_text(), json.loads(results.read_text())))"
 
 data: .venv/installed  ## download GTZAN into data/ (1.2 GB, no account needed)
 	TQDM_DISABLE= $(BIN)/python -c "from gtzan_mfcc import dataset; print(dataset.download())"

@@ -85,8 +85,9 @@ def load(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
 
 def _frames_promised(file: soundfile.SoundFile) -> int:
     """Read how many samples a channel the header claims, which libsndfile corrects silently."""
-    # libsndfile's log reads, for a WAV cut short, "data : 1323588 (should be 500000)".
-    claim = re.search(r"data\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info)
+    # libsndfile's log reads, for a WAV cut short, "data : 1323588 (should be 500000)";
+    # in an AU file the size is called "Data Size", in an AIFF file "SSND".
+    claim = re.search(r"(?:data|Data Size|SSND)\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info)
     if claim is None:
         return file.frames
     claimed, present = (int(size) for size in claim.groups())

@@ -79,12 +79,14 @@ def find_corpus() -> Path | None:
         If ``GTZAN_DIR`` names something that is not a folder.
     """
     if named := os.environ.get("GTZAN_DIR"):
-        if not Path(named).is_dir():
-            raise DatasetError(
-                f"GTZAN_DIR is {named}, and there is no such folder; set it to the folder that "
-                "holds one folder a genre, or unset it."
-            )
-        return Path(named)
+        # A kernel works in the folder of its notebook, so a relative path may be meant from above.
+        for folder in (Path(named), project_dir() / named):
+            if folder.is_dir():
+                return folder.absolute()
+        raise DatasetError(
+            f"GTZAN_DIR is {named}, and there is no such folder; set it to the folder that "
+            "holds one folder a genre, or unset it."
+        )
     data = project_dir() / "data"
     candidates = [data / "genres_original", data / "Data" / "genres_original", data / "genres"]
     return next((folder for folder in candidates if folder.is_dir()), None)
@@ -334,7 +336,12 @@ def download(folder: str | Path | None = None) -> Path:
         os.environ.pop("KAGGLEHUB_CACHE")
         if previous is not None:
             os.environ["KAGGLEHUB_CACHE"] = previous
-    check_corpus(arrived / "Data" / "genres_original")
+    try:
+        check_corpus(arrived / "Data" / "genres_original")
+    except DatasetError:
+        # kagglehub takes it for complete, and would only hand it out again.
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     shutil.rmtree(folder / "Data", ignore_errors=True)
     # On Kaggle's and Google's own notebooks the data is mounted elsewhere, read-only.
     transfer = shutil.move if arrived.is_relative_to(partial) else shutil.copytree

@@ -13,6 +13,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from gtzan_mfcc import audio, augmentation, dataset, features
@@ -198,7 +199,9 @@ def extract_features(
         table.to_csv(folder / "features.csv", index=False)
         left_out.to_csv(folder / "left_out.csv", index=False)
 
-    folder = _cached(compute, tracks, ["features", whole_tracks], cache)
+    # The labels stand in the file itself.
+    settings = ["features", whole_tracks, tracks["genre"].to_list()]
+    folder = _cached(compute, tracks, settings, cache)
     if path is not None:
         shutil.copyfile(folder / "features.csv", path)
     return dataset.load_feature_table(folder / "features.csv")
@@ -238,8 +241,9 @@ def _map_tracks(
     outcomes = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
         joblib.delayed(_attempt)(work, track, path) for track, path in names_and_paths
     )
-    if progress:
-        outcomes = tqdm(outcomes, total=len(tracks), unit="track")
+    # tqdm heeds its own TQDM_DISABLE in a terminal, but not in Jupyter.
+    quiet = not progress or bool(os.environ.get("TQDM_DISABLE"))
+    outcomes = tqdm(outcomes, total=len(tracks), unit="track", disable=quiet)
     results, left_out = [], []
     for position, outcome in enumerate(outcomes):
         if not isinstance(outcome, audio.AudioError):
@@ -257,7 +261,9 @@ def _map_tracks(
 def _attempt(work: Callable, track: str, path: str) -> object:
     """Give the result, or the AudioError that tells why there is none."""
     try:
-        return work(track, path)
+        # NumPy's last digits depend on its number of threads, and that on the number of workers.
+        with threadpool_limits(1):
+            return work(track, path)
     except audio.AudioError as error:
         reason = str(error)
         if path not in reason:

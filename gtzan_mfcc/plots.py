@@ -20,6 +20,16 @@ COUNT_MAP = "Blues"
 LEVEL_MAP = "viridis"
 
 
+def set_theme() -> None:
+    """Give all figures of a notebook one look, with room for every label.
+
+    See Also
+    --------
+    Notebook ``1_features_ann`` introduces this helper.
+    """
+    sns.set_theme(style="ticks", rc={"figure.constrained_layout.use": True})
+
+
 def waveform(
     y: np.ndarray, *, sample_rate: int = SAMPLE_RATE, ax: Axes | None = None, **kwargs: object
 ) -> Axes:
@@ -274,6 +284,7 @@ def confusion_matrix(confusion: pd.DataFrame, *, ax: Axes | None = None) -> Axes
         ax=ax,
     )
     ax.tick_params(axis="x", rotation=45)
+    ax.tick_params(axis="y", rotation=0)
     return ax
 
 
@@ -339,6 +350,7 @@ def architecture(model: "keras.Model", *, ax: Axes | None = None) -> Axes:
         for layer in model.layers
     ]
     colors = dict(zip(dict.fromkeys(name for name, *_ in rows), sns.color_palette("pastel", 10)))
+    ax.plot([0.22, 0.22], [0, 1 - len(rows)], color="0.4", zorder=0)
     for position, (name, settings, shape, parameters) in enumerate(rows):
         ax.text(
             0.22,
@@ -350,13 +362,6 @@ def architecture(model: "keras.Model", *, ax: Axes | None = None) -> Axes:
         )
         ax.text(0.55, -position, " × ".join(map(str, shape)), ha="center", va="center")
         ax.text(0.9, -position, f"{parameters:,}" if parameters else "–", ha="right", va="center")
-        if position:
-            ax.annotate(
-                "",
-                (0.22, 0.28 - position),
-                (0.22, 0.72 - position),
-                arrowprops={"arrowstyle": "->"},
-            )
     for x, align, heading in (
         (0.22, "center", "layer"),
         (0.55, "center", "output shape"),

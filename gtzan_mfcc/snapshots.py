@@ -131,13 +131,49 @@ def record(name: str, *, corpus: str, split: str, seed: int, **results: object) 
         "corpus": corpus,
         "split": split,
         "seed": seed,
-        "results": {key: np.round(value, 4).tolist() for key, value in results.items()},
+        "results": {
+            key: np.round(np.array(value).tolist(), 4).tolist() for key, value in results.items()
+        },
         "versions": {package: version(package) for package in _PACKAGES},
     }
     unfinished = path.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
     unfinished.replace(path)
     return entries[name]
+
+
+def fill_in(text: str, results: dict) -> str:
+    """Put numbers of ``results.json`` into a text, such as the README.
+
+    Parameters
+    ----------
+    text : str
+        With marks such as ``<!--cnn_augmented.validation_accuracy-->96.1 %<!--/-->``;
+        what stands between the marks is replaced.
+    results : dict
+        What ``results.json`` holds.
+
+    Returns
+    -------
+    text : str
+        Shares in percent with one decimal, intervals as "94.9 to 97.1 %", counts with
+        commas.
+
+    Raises
+    ------
+    KeyError
+        If a mark names a number that is not in `results`.
+    """
+
+    def number(match: re.Match) -> str:
+        value = results[match[1]]["results"][match[2]]
+        if isinstance(value, list):
+            shown = f"{value[0]:.1%} to {value[1]:.1%}".replace("% to", " to")
+        else:
+            shown = f"{value:,}" if isinstance(value, int) else f"{value:.1%}"
+        return f"<!--{match[1]}.{match[2]}-->{shown.replace('%', ' %')}<!--/-->"
+
+    return re.sub(r"<!--(\w+)\.(\w+)-->[^<]*<!--/-->", number, text)
 
 
 def player(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> Audio | Markdown:

@@ -1,0 +1,71 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+PROJECT = Path(__file__).parent.parent
+SHARED = PROJECT.parent / "shared" / "gtzan"
+
+
+def _gtzan() -> Path | None:
+    """GTZAN's tracks, where GTZAN_DIR says or beside the project."""
+    named = os.environ.get("GTZAN_DIR")
+    folder = Path(named) if named else SHARED / "genres"
+    return folder if folder.is_dir() else None
+
+
+# Read before the fixture below hides GTZAN_DIR from the tests.
+GTZAN = _gtzan()
+
+
+@pytest.fixture(autouse=True)
+def _no_traces(monkeypatch, tmp_path_factory):
+    """Tests neither see the user's corpus nor write into the project."""
+    for name in ("GTZAN_DIR", "SNAPSHOTS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BUILD_DIR", str(tmp_path_factory.mktemp("build")))
+
+
+@pytest.fixture(scope="session")
+def gtzan() -> Path:
+    if GTZAN is None:
+        pytest.skip("no GTZAN: GTZAN_DIR is not set, and ../shared/gtzan/genres is not there")
+    return GTZAN
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """Folder with `lossless` tracks and Kaggle's `reference` tables."""
+    if not (SHARED / "lossless").is_dir():
+        pytest.skip("no lossless tracks and reference tables in ../shared/gtzan")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def toy_corpus(tmp_path_factory) -> Path:
+    """Two tracks of each toy genre, as load_tracks takes them."""
+    from gtzan_mfcc import toy
+
+    return toy.make_corpus(tmp_path_factory.mktemp("toy") / "toy", tracks_per_genre=2)
+
+
+@pytest.fixture
+def tone() -> np.ndarray:
+    """Make 3.5 s of a chord that fades, with a little noise: music enough for every feature."""
+    seconds = np.arange(int(3.5 * 22_050)) / 22_050
+    chord = sum(np.sin(2 * np.pi * f * seconds) for f in (220, 277.2, 329.6))
+    noise = np.random.default_rng(0).standard_normal(len(seconds))
+    return (0.2 * chord * np.exp(-(seconds % 0.5) * 4) + 0.01 * noise).astype(np.float32)
+
+
+@pytest.fixture
+def small_corpus(tmp_path, tone) -> Path:
+    """Two made-up genres with two short tracks each."""
+    for genre, gain in (("loud", 1.0), ("quiet", 0.1)):
+        (tmp_path / "corpus" / genre).mkdir(parents=True)
+        for k in range(2):
+            path = tmp_path / "corpus" / genre / f"{genre}.{k:05d}.wav"
+            soundfile.write(path, np.tile(tone, 2) * gain / (k + 1), 22_050)
+    return tmp_path / "corpus"

@@ -1,0 +1,148 @@
+"""The notebooks run on a small toy corpus; the committed ones are fit to be read."""
+
+import json
+import re
+
+import nbformat
+import papermill
+import pytest
+
+from conftest import PROJECT
+
+NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+QUICK = {"1_features_ann": {"epochs": 3}, "4_cnn_training": {"epochs": 2}}
+NEEDS = {"5_evaluation": ["4_cnn_training"]}
+FIGURES = {
+    "1_features_ann": {
+        "loss_and_accuracy_features",
+        "matrix_features",
+        "classification_report_features",
+    },
+    "2_mfcc_extraction": set(),
+    "3_augmentation": {
+        "sample_mfcc_original",
+        "sample_mfcc_pitch_scale",
+        "sample_mfcc_random_gain",
+        "sample_mfcc_white_noise",
+    },
+    "4_cnn_training": {"loss_and_accuracy_no_augmentation", "loss_and_accuracy_augmented"},
+    "5_evaluation": {
+        "neural_architecture",
+        "classification_report_augmented",
+        "matrix_augmented",
+    },
+}
+
+by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def test_no_notebook_is_missing():
+    assert [path.stem for path in NOTEBOOKS] == sorted(FIGURES)
+
+
+@pytest.fixture(scope="module")
+def run(toy_corpus, tmp_path_factory):
+    """Give a function that runs a notebook once, after those it needs, on the toy corpus."""
+    work = tmp_path_factory.mktemp("notebooks")
+    done = {}
+
+    def run_once(name):
+        if name not in done:
+            for needed in NEEDS.get(name, []):
+                run_once(needed)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("GTZAN_DIR", str(toy_corpus))
+                patch.setenv("BUILD_DIR", str(work / "build"))
+                patch.setenv("TQDM_DISABLE", "1")
+                done[name] = papermill.execute_notebook(
+                    PROJECT / "notebooks" / f"{name}.ipynb",
+                    work / f"{name}.ipynb",
+                    parameters=QUICK.get(name, {}),
+                    progress_bar=False,
+                )
+        return done[name], work / "build"
+
+    return run_once
+
+
+@by_name
+def test_runs_from_top_to_bottom(path, run):
+    notebook, build = run(path.stem)
+    streams = [output for output in _outputs(notebook) if output.get("name") == "stderr"]
+    assert streams == [], "a notebook's reader should see no warnings"
+    assert "TOY CORPUS" in json.dumps(notebook)
+    for figure in FIGURES[path.stem]:
+        assert (build / "snapshots" / f"{figure}.png").stat().st_size > 5_000
+
+
+def test_results_tell_how_they_were_made(run):
+    for path in NOTEBOOKS:
+        _, build = run(path.stem)
+    results = json.loads((build / "snapshots" / "results.json").read_text())
+    assert {"ann_features", "cnn_no_augmentation", "cnn_augmented"} <= set(results)
+    for entry in results.values():
+        assert "toy corpus" in entry["corpus"]
+        assert {"split", "seed", "versions", "results"} <= set(entry)
+
+
+def test_evaluation_without_training_says_what_to_do(toy_corpus, tmp_path, monkeypatch):
+    monkeypatch.setenv("GTZAN_DIR", str(toy_corpus))
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    with pytest.raises(papermill.PapermillExecutionError, match="4_cnn_training first"):
+        papermill.execute_notebook(
+            PROJECT / "notebooks" / "5_evaluation.ipynb",
+            tmp_path / "out.ipynb",
+            progress_bar=False,
+        )
+
+
+@by_name
+def test_committed_notebook_ran_in_order_without_errors(path):
+    code = [cell for cell in _cells(path) if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    kinds = {output.output_type for cell in code for output in cell.outputs}
+    assert "error" not in kinds
+    assert not any(output.get("name") == "stderr" for cell in code for output in cell.outputs)
+
+
+@by_name
+def test_committed_notebook_holds_no_sound(path):
+    text = path.read_text(encoding="utf-8")
+    assert "<audio" not in text
+    assert "data:audio" not in text
+    assert '"audio/' not in text
+
+
+@by_name
+def test_committed_notebook_names_no_machine(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"(?<![\w.])/(home|root|Users|tmp|work|mnt|opt|usr)/", text)
+    assert not re.search(r"[A-Z]:\\\\", text)
+
+
+@by_name
+def test_committed_notebook_is_small(path):
+    assert path.stat().st_size < 3_000_000
+
+
+@by_name
+def test_committed_notebook_is_of_gtzan(path):
+    assert "GTZAN, 421 of its 1,000 tracks" in path.read_text(encoding="utf-8")
+    assert "TOY CORPUS" not in path.read_text(encoding="utf-8")
+
+
+@by_name
+def test_notebook_has_parameters_and_a_question(path):
+    cells = _cells(path)
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
+    assert cells[0].source.startswith("# ")
+    assert "**The question.**" in cells[0].source
+    assert "**What to expect.**" in cells[0].source
+
+
+def _cells(path):
+    return nbformat.read(path, as_version=4).cells
+
+
+def _outputs(notebook):
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]

@@ -1,0 +1,76 @@
+"""What the README says is so."""
+
+import json
+import re
+
+import pytest
+
+from conftest import PROJECT
+from gtzan_mfcc import snapshots
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+MARKED = re.compile(r"<!--\w+\.\w+-->[^<]*<!--/-->")
+# Published elsewhere: the study's own results.
+PUBLISHED = ("90 to 92 %", "69 %", "94.19 %", "97.02 %")
+
+
+@pytest.fixture(scope="module")
+def results():
+    return json.loads((PROJECT / "snapshots" / "results.json").read_text())
+
+
+def test_numbers_are_those_of_the_results(results):
+    assert len(MARKED.findall(README)) >= 12
+    assert snapshots.fill_in(README, results) == README
+
+
+def test_no_other_percentages():
+    rest = MARKED.sub("", README)
+    for published in PUBLISHED:
+        rest = rest.replace(published, "")
+    found = re.findall(r"[\d.]+ ?%.*", rest)
+    assert all(line.startswith("95 % interval") for line in found), found
+
+
+def test_results_are_of_gtzan_and_say_so(results):
+    for entry in results.values():
+        assert entry["corpus"].startswith("GTZAN")
+        assert entry["versions"]
+    tracks = results["mfcc_extraction"]["results"]["tracks"]
+    assert f"{tracks:,}-track subset" in README
+
+
+def test_fill_in_formats_shares_intervals_and_counts():
+    results = {"a": {"results": {"share": 0.9612, "interval": [0.9, 0.98765], "count": 16832}}}
+    text = "<!--a.share-->?<!--/-->, <!--a.interval-->?<!--/-->, <!--a.count-->?<!--/-->"
+    filled = MARKED.sub(
+        lambda m: m[0].split("-->")[1].split("<")[0], snapshots.fill_in(text, results)
+    )
+    assert filled == "96.1 %, 90.0 to 98.8 %, 16,832"
+
+
+def test_unknown_number_is_an_error():
+    with pytest.raises(KeyError):
+        snapshots.fill_in("<!--a.b-->1<!--/-->", {})
+
+
+def test_linked_files_are_there():
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert len(links) >= 18
+    for link in links:
+        assert (PROJECT / link).is_file(), link
+
+
+def test_pictures_have_alt_text():
+    alts = re.findall(r"!\[([^\]]*)\]", README)
+    assert len(alts) == 12
+    assert all(len(alt) > 20 for alt in alts)
+
+
+def test_snippet_runs(toy_corpus, monkeypatch, capsys):
+    monkeypatch.setenv("GTZAN_DIR", str(toy_corpus))
+    (snippet,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    scope = {}
+    exec(compile(snippet, "README.md", "exec"), scope)
+    assert scope["segments"].mfcc.shape[1:] == (130, 13)
+    assert 0 < scope["history"]["val_accuracy"].max() <= 1
