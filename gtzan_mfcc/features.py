@@ -3,6 +3,7 @@
 import librosa
 import numpy as np
 import scipy.fft
+import scipy.ndimage
 
 from gtzan_mfcc.audio import SAMPLE_RATE
 
@@ -140,7 +141,7 @@ def _tabular_features(y: np.ndarray, sample_rate: int) -> list[float]:
     onsets = librosa.onset.onset_strength(S=decibels, sr=sample_rate, aggregate=np.median)
     # beat_track's tempo, which is 0 where nothing begins, without the tracking of the beats.
     tempo = librosa.feature.tempo(onset_envelope=onsets, sr=sample_rate)[0] if onsets.any() else 0.0
-    harmonic, percussive = librosa.decompose.hpss(stft)
+    harmonic, percussive = _hpss(stft, magnitude)
     frames = [
         librosa.feature.chroma_stft(S=power, sr=sample_rate),
         librosa.feature.rms(y=y, pad_mode="reflect"),
@@ -155,3 +156,23 @@ def _tabular_features(y: np.ndarray, sample_rate: int) -> list[float]:
     coefficients = _cepstrum(decibels, 20)
     cepstral = np.stack([coefficients.mean(axis=0), coefficients.var(axis=0)], axis=1)
     return [*summary, tempo, *cepstral.ravel()]
+
+
+def _hpss(stft: np.ndarray, magnitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Split an STFT as ``librosa.decompose.hpss`` does, value by value, in less time."""
+    harmonic = _median_along_rows(magnitude, 31)
+    percussive = _median_along_rows(magnitude.T, 31).T
+    return (
+        stft * librosa.util.softmask(harmonic, percussive, power=2, split_zeros=True),
+        stft * librosa.util.softmask(percussive, harmonic, power=2, split_zeros=True),
+    )
+
+
+def _median_along_rows(values: np.ndarray, size: int) -> np.ndarray:
+    """Median filter along the last axis, with the ends reflected."""
+    # SciPy's filter is ten times as quick on one long row as on a matrix of many, so the rows
+    # are laid end to end, with their reflections between them.
+    half = size // 2
+    padded = np.pad(values, ((0, 0), (half, half)), mode="symmetric")
+    filtered = scipy.ndimage.median_filter(padded.ravel(), size=size)
+    return filtered.reshape(padded.shape)[:, half:-half]

@@ -93,9 +93,9 @@ def banner(corpus: str) -> Markdown:
     """
     if corpus.startswith("toy"):
         return Markdown(
-            f"## ⚠ TOY CORPUS, NOT MUSIC\nNo GTZAN was found, so this notebook runs on the {corpus}. "
-            "Its numbers say nothing about music. Run `make data` to download GTZAN, or set "
-            "`GTZAN_DIR` to your copy."
+            "## ⚠ TOY CORPUS, NOT MUSIC\n"
+            f"No GTZAN was found, so this notebook runs on the {corpus}. Its numbers say nothing "
+            "about music. Run `make data` to download GTZAN, or set `GTZAN_DIR` to your copy."
         )
     return Markdown(f"**Corpus: {corpus}.**")
 

@@ -151,8 +151,9 @@ def test_bad_files_are_left_out_with_their_reasons(extract, spoiled_tracks, n_jo
         assert finding in reason
 
 
-def test_rows_after_a_bad_file_belong_to_their_track(extract, spoiled_tracks, tracks):
-    spoiled, clean = extract(spoiled_tracks), extract(tracks)
+def test_rows_after_a_bad_file_belong_to_their_track(extract, spoiled_tracks):
+    good = ~spoiled_tracks["track"].isin([f"loud.{name}" for name in BAD_FILES])
+    spoiled, clean = extract(spoiled_tracks), extract(spoiled_tracks[good])
     np.testing.assert_array_equal(spoiled.mfcc, clean.mfcc)
     pd.testing.assert_frame_equal(spoiled.table, clean.table)
 

@@ -121,3 +121,10 @@ def test_features_refuse_a_signal_too_short_to_be_padded(samples):
 def test_the_shortest_signal_with_features_has_them():
     y = np.random.default_rng(0).standard_normal(1_025).astype(np.float32)
     assert np.isfinite(features.tabular_features(y)).all()
+
+
+def test_separation_is_librosas(tone):
+    stft = librosa.stft(tone)
+    ours = features._hpss(stft, np.abs(stft))
+    for mine, theirs in zip(ours, librosa.decompose.hpss(stft)):
+        np.testing.assert_allclose(mine, theirs, atol=1e-4 * np.abs(stft).max())
