@@ -1,10 +1,10 @@
 """Make a stand-in corpus from nothing but NumPy: ten synthetic genres, not music, no licence."""
 
 import json
-import os
-from collections.abc import Callable, Iterator
+import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -309,12 +309,12 @@ def make_corpus(
     seed: int = 0,
     seconds: float = 30.0,
 ) -> Path:
-    """Make the toy corpus in GTZAN's layout, or only what is missing of it.
+    """Make the toy corpus in GTZAN's layout, unless it is there already.
 
     Writes ``<folder>/<genre>/<genre>.00000.wav`` and so on (mono, 22,050 Hz, 16 bits),
     ``tracks.csv`` (``track``, ``genre``, ``artist``, ``fault_filtered``; no artist stands in
-    two parts) and ``toy.json``, the settings. What is there with the same settings stays;
-    the corpus of other settings is replaced. No other file is touched.
+    two parts) and ``toy.json``, the settings. The folder appears when all of it is written;
+    a toy corpus of other settings is replaced.
 
     Parameters
     ----------
@@ -335,7 +335,7 @@ def make_corpus(
     Raises
     ------
     DatasetError
-        If files in the folder that were not made here stand in the way.
+        If the folder holds something that was not made here.
     ValueError
         If there are to be no tracks, or tracks without length.
 
@@ -352,64 +352,38 @@ def make_corpus(
         "seed": seed,
         "seconds": float(seconds),
     }
-    marker, facts = folder / "toy.json", folder / "tracks.csv"
-    made_with = json.loads(marker.read_text()) if marker.is_file() else None
-    if made_with is None:
-        if there := [p for p in [facts, *_files(folder, tracks_per_genre)] if p.exists()]:
-            raise dataset.DatasetError(
-                f"{there[0]} was not made by toy.make_corpus, which would write a file of that "
-                "name; name another folder, or take the file away."
-            )
-    elif made_with != settings:
-        for path in [facts, *_files(folder, made_with["tracks_per_genre"]), marker]:
-            path.unlink(missing_ok=True)
-    if made_with != settings:
-        # Before the tracks, so that a run that is stopped is known for what it is.
-        _write(marker, lambda path: path.write_text(json.dumps(settings)))
-    for i, path in enumerate(_files(folder, tracks_per_genre)):
-        if not path.exists():
-            y = make_track(path.parent.name, i % tracks_per_genre, seed=seed, seconds=seconds)
-            _write(path, partial(_write_wav, y=y))
-    if not facts.exists():
-        table = _facts(tracks_per_genre)
-        _write(facts, partial(table.to_csv, index=False))
+    if _made_with(folder) == settings:
+        return folder
+    if _made_with(folder) is None and folder.is_dir() and any(folder.iterdir()):
+        raise dataset.DatasetError(
+            f"{folder} holds files that were not made by toy.make_corpus; name another folder."
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as unfinished:
+        made = Path(unfinished) / "toy"
+        _write_tracks(made, tracks_per_genre, seed, seconds)
+        (made / "toy.json").write_text(json.dumps(settings))
+        # Another process may have made the same in the meantime.
+        if _made_with(folder) != settings:
+            shutil.rmtree(folder, ignore_errors=True)
+            made.rename(folder)
     return folder
 
 
-def _files(folder: Path, tracks_per_genre: int) -> list[Path]:
-    return [
-        folder / genre / f"{genre}.{number:05d}.wav"
-        for genre in GENRES
-        for number in range(tracks_per_genre)
-    ]
+def _made_with(folder: Path) -> dict | None:
+    """Read the settings of the toy corpus in a folder, None where there is none."""
+    marker = folder / "toy.json"
+    return json.loads(marker.read_text()) if marker.is_file() else None
 
 
-def _facts(tracks_per_genre: int) -> pd.DataFrame:
-    """Artist and part of each track, as in the ``tracks.csv`` of GTZAN."""
-    rows = [
-        (
-            f"{genre}.{number:05d}",
-            genre,
-            f"{genre}-artist-{_artist(number)}",
-            _PARTITION_OF_ARTIST[_artist(number)],
-        )
-        for genre in GENRES
-        for number in range(tracks_per_genre)
-    ]
-    return pd.DataFrame(rows, columns=["track", "genre", "artist", "fault_filtered"])
-
-
-def _write_wav(path: Path, y: np.ndarray) -> None:
-    soundfile.write(path, y, SAMPLE_RATE, subtype="PCM_16", format="WAV")
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Write to a temporary name, then rename: a file that is there is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The leading dot keeps it out of the track table; two processes may do the same work.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+def _write_tracks(folder: Path, tracks_per_genre: int, seed: int, seconds: float) -> None:
+    rows = []
+    for genre in GENRES:
+        (folder / genre).mkdir(parents=True)
+        for number in range(tracks_per_genre):
+            track, artist = f"{genre}.{number:05d}", _artist(number)
+            y = make_track(genre, number, seed=seed, seconds=seconds)
+            soundfile.write(folder / genre / f"{track}.wav", y, SAMPLE_RATE, subtype="PCM_16")
+            rows.append((track, genre, f"{genre}-artist-{artist}", _PARTITION_OF_ARTIST[artist]))
+    table = pd.DataFrame(rows, columns=["track", "genre", "artist", "fault_filtered"])
+    table.to_csv(folder / "tracks.csv", index=False)
