@@ -16,6 +16,9 @@ SEGMENT_LENGTH = 3 * SAMPLE_RATE
 SHORTEST_SEGMENT = 129 * 512
 """Fewest samples that still give the 130 frames of a whole segment."""
 
+# Full scale is 1. Beyond this the squares of a spectrum no longer fit into 32 bits.
+_LOUDEST = 1e10
+
 
 class AudioError(ValueError):
     """A sound file or signal that cannot be used; the message says why and what to do."""
@@ -43,14 +46,16 @@ def load(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     Raises
     ------
     AudioError
-        If the file is missing, empty, cut short, not sound, or holds NaN or infinite
-        samples. The message names the file.
+        If the file is missing, empty, cut short, not sound, or holds samples that are
+        NaN, infinite or beyond all measure. The message names the file.
 
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
     """
     path = Path(path)
+    if path.is_dir():
+        raise AudioError(f"{path}: a folder, not a sound file; take it away or rename it.")
     if not path.is_file():
         raise AudioError(f"{path}: no such file; check the name and the folder.")
     if path.stat().st_size == 0:
@@ -73,10 +78,11 @@ def load(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
             "promises; copy or download it again."
         )
     y = y.mean(axis=1)
-    if not np.isfinite(y).all():
-        bad = np.count_nonzero(~np.isfinite(y))
+    # NaN is not below anything, so it is counted, too.
+    if bad := np.count_nonzero(~(np.abs(y) < _LOUDEST)):
         raise AudioError(
-            f"{path}: {bad:,} of {len(y):,} samples are NaN or infinite; export the file again."
+            f"{path}: {bad:,} of {len(y):,} samples are NaN, infinite or above {_LOUDEST:.0e} "
+            "(full scale is 1); export the file again."
         )
     if native_rate != sample_rate:
         y = librosa.resample(y, orig_sr=native_rate, target_sr=sample_rate)
@@ -123,11 +129,15 @@ def cut(
     ------
     AudioError
         If the signal is too short for a single segment.
+    ValueError
+        If there is more than one channel.
 
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
     """
+    if y.ndim != 1:
+        raise ValueError(f"a signal of shape {y.shape}; cut takes one channel, of shape (n,).")
     shortest = length if shortest is None else min(shortest, length)
     whole, rest = divmod(len(y), length)
     n_segments = whole + (rest >= shortest)

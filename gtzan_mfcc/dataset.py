@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from gtzan_mfcc.features import FEATURE_NAMES
@@ -60,7 +61,7 @@ def build_dir() -> Path:
     folder : Path
         ``BUILD_DIR`` if that environment variable is set, else ``build`` in `project_dir`.
     """
-    return Path(os.environ.get("BUILD_DIR") or project_dir() / "build")
+    return project_dir() / (os.environ.get("BUILD_DIR") or "build")
 
 
 def find_corpus() -> Path | None:
@@ -80,7 +81,7 @@ def find_corpus() -> Path | None:
     """
     if named := os.environ.get("GTZAN_DIR"):
         # A kernel works in the folder of its notebook, so a relative path may be meant from above.
-        for folder in (Path(named), project_dir() / named):
+        for folder in (Path(named).expanduser(), project_dir() / named):
             if folder.is_dir():
                 return folder.absolute()
         raise DatasetError(
@@ -126,11 +127,15 @@ def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = Non
     ------
     DatasetError
         If the folder is missing, or holds no folders with sound files in them.
+    ValueError
+        If `per_genre` is less than 1.
 
     See Also
     --------
-    Notebook ``2_mfcc_extraction`` introduces this helper.
+    Notebook ``1_features_ann`` introduces this helper.
     """
+    if per_genre is not None and per_genre < 1:
+        raise ValueError(f"per_genre is {per_genre}; take 1 or more, or None for all tracks.")
     if folder is None:
         folder = find_corpus()
     if folder is None:
@@ -160,6 +165,11 @@ def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = Non
 def _sound_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; run `make data`, or set GTZAN_DIR.")
+    for name in ("genres_original", "genres"):
+        if (folder / name).is_dir():
+            raise DatasetError(
+                f"{folder} holds a folder {name}; name that one, {folder / name}, instead."
+            )
     # Names with a leading dot are left by macOS, as in Marsyas's archive; they hold no sound.
     files = [
         path
@@ -206,7 +216,7 @@ def corpus_label(tracks: Iterable[str]) -> str:
 
     See Also
     --------
-    Notebook ``2_mfcc_extraction`` introduces this helper.
+    Notebook ``1_features_ann`` introduces this helper.
     """
     from gtzan_mfcc import toy
 
@@ -260,8 +270,8 @@ def load_feature_table(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     DatasetError
-        If the file is missing, is no table, lacks columns, or has cells that are not
-        numbers.
+        If the file is missing, is no table, lacks columns or rows, or has cells that are
+        not finite numbers or labels.
 
     See Also
     --------
@@ -278,13 +288,16 @@ def load_feature_table(path: str | Path) -> pd.DataFrame:
             f"{path} lacks {len(missing)} of the {len(columns)} columns: {', '.join(missing)}; "
             "download it again, or make it anew with extract_features."
         )
+    if table.empty:
+        raise DatasetError(f"{path} has columns but no rows; download it again.")
     table = table[columns]
-    bad = table[FEATURE_NAMES].apply(pd.to_numeric, errors="coerce").isna()
+    bad = ~np.isfinite(table[FEATURE_NAMES].apply(pd.to_numeric, errors="coerce"))
+    bad["label"] = table["label"].isna()
     if bad.any(axis=None):
         row = bad.any(axis=1).idxmax()
         raise DatasetError(
-            f"{path}: {bad.to_numpy().sum()} cells are empty or not numbers, the first in row "
-            f"{row + 2}, column {bad.loc[row].idxmax()}; download it again."
+            f"{path}: {bad.to_numpy().sum()} cells are empty or not finite numbers, the first in "
+            f"row {row + 2}, column {bad.loc[row].idxmax()}; download it again."
         )
     genres = sorted(table["label"].unique())
     return table.assign(label=pd.Categorical(table["label"], categories=genres))
@@ -374,4 +387,4 @@ def check_corpus(folder: str | Path) -> None:
     if find_feature_table(folder) is None:
         faults.append("no features_3_sec.csv beside it")
     if faults:
-        raise DatasetError(f"{folder} is not all of GTZAN: {'; '.join(faults)}. Run `make data`.")
+        raise DatasetError(f"{folder} is not all of GTZAN: {'; '.join(faults)}; download it again.")

@@ -1,10 +1,44 @@
 """Predictions to scores: by segment, by genre, by track, with confidence intervals."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import classification_report, confusion_matrix
+
+if TYPE_CHECKING:  # Counting must not wait for TensorFlow.
+    import keras
+
+    from gtzan_mfcc.extraction import Segments
+
+
+def correct_segments(
+    model: "keras.Model", segments: "Segments", rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tell which segments a model gets right, and what tracks they are of.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A trained model on MFCCs.
+    segments : Segments
+        From `gtzan_mfcc.extraction.extract_mfcc`.
+    rows : np.ndarray [shape=(n,), dtype=int]
+        Positions of the segments to predict.
+
+    Returns
+    -------
+    correct : np.ndarray [shape=(n,), dtype=bool]
+    tracks : np.ndarray [shape=(n,)]
+        Track of each row, for `bootstrap_interval`.
+
+    See Also
+    --------
+    Notebook ``4_cnn_training`` introduces this helper.
+    """
+    predicted = model.predict(segments.mfcc[rows], verbose=0).argmax(axis=1)
+    return predicted == segments.labels[rows], segments.table["track"].to_numpy()[rows]
 
 
 def genre_report(labels: np.ndarray, predicted: np.ndarray, genres: Sequence[str]) -> pd.DataFrame:
@@ -130,7 +164,7 @@ def bootstrap_interval(
 
     See Also
     --------
-    Notebook ``4_cnn_training`` introduces this helper.
+    Notebook ``1_features_ann`` introduces this helper.
     """
     by_group = pd.Series(np.asarray(correct, dtype=float)).groupby(np.asarray(groups))
     right, rows = by_group.sum().to_numpy(), by_group.size().to_numpy()

@@ -8,9 +8,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import joblib
+import librosa
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
@@ -118,11 +120,20 @@ def extract_mfcc(
     ------
     AudioError
         If no track at all can be used, or, with `strict`, if one cannot.
+    ValueError
+        If there is no augmentation of that name.
 
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
     """
+    if isinstance(augmentations, str):
+        augmentations = [augmentations]
+    if unknown := set(augmentations) - set(augmentation.AUGMENTATIONS):
+        raise ValueError(
+            f"no augmentation {', '.join(sorted(unknown))}; there are "
+            f"{', '.join(augmentation.AUGMENTATIONS)}."
+        )
     copies = ("original", *augmentations)
     work = partial(
         _track_mfcc, copies=copies, seed=seed, n_mfcc=n_mfcc, n_fft=n_fft, hop_length=hop_length
@@ -142,9 +153,12 @@ def extract_mfcc(
         left_out.to_csv(folder / "left_out.csv", index=False)
 
     settings = ["mfcc", copies, seed, n_mfcc, n_fft, hop_length]
-    folder = _cached(compute, tracks, settings, cache)
+    files = ["mfcc.npy", "segments.csv", "left_out.csv"]
+    folder = _cached(compute, files, tracks, settings, cache)
     table = pd.read_csv(folder / "segments.csv")
     facts = tracks.iloc[table.pop("position")].drop(columns="path").reset_index(drop=True)
+    # In alphabetical order; of a selection of tracks, no genre that is not in it.
+    facts["genre"] = pd.Categorical(facts["genre"].astype(str))
     return Segments(
         np.load(folder / "mfcc.npy", mmap_mode="r"),
         pd.concat([facts, table], axis=1),
@@ -161,7 +175,7 @@ def extract_features(
     cache: str | Path | None = None,
     strict: bool = False,
     progress: bool = True,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Build the table of 57 features for a corpus, as Kaggle's ``features_3_sec.csv`` has it.
 
     Parameters
@@ -169,7 +183,7 @@ def extract_features(
     tracks : pd.DataFrame
         What `gtzan_mfcc.dataset.load_tracks` gives.
     path : str or Path, optional
-        Write the table to this CSV file, too.
+        Write the table to this CSV file, too; its folder is made if need be.
     whole_tracks : bool
         One row a track, as ``features_30_sec.csv`` has it, instead of one a segment.
     n_jobs, cache, strict, progress
@@ -180,6 +194,8 @@ def extract_features(
     table : pd.DataFrame
         Kaggle's columns, in its order: ``filename`` (``blues.00000.0.wav``), ``length``
         (samples), the 57 features, ``label``.
+    left_out : pd.DataFrame
+        One row a track that could not be used: ``track``, ``path``, ``reason``.
 
     Raises
     ------
@@ -201,10 +217,12 @@ def extract_features(
 
     # The labels stand in the file itself.
     settings = ["features", whole_tracks, tracks["genre"].to_list()]
-    folder = _cached(compute, tracks, settings, cache)
+    folder = _cached(compute, ["features.csv", "left_out.csv"], tracks, settings, cache)
     if path is not None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / "features.csv", path)
-    return dataset.load_feature_table(folder / "features.csv")
+    table = dataset.load_feature_table(folder / "features.csv")
+    return table, pd.read_csv(folder / "left_out.csv")
 
 
 def _track_mfcc(
@@ -264,7 +282,7 @@ def _attempt(work: Callable, track: str, path: str) -> object:
         # NumPy's last digits depend on its number of threads, and that on the number of workers.
         with threadpool_limits(1):
             return work(track, path)
-    except audio.AudioError as error:
+    except (audio.AudioError, librosa.ParameterError, OSError) as error:
         reason = str(error)
         if path not in reason:
             reason = f"{path}: {reason}"
@@ -274,18 +292,24 @@ def _attempt(work: Callable, track: str, path: str) -> object:
 
 
 def _cached(
-    compute: Callable[[Path], None], tracks: pd.DataFrame, settings: list, cache: str | Path | None
+    compute: Callable[[Path], None],
+    names: Sequence[str],
+    tracks: pd.DataFrame,
+    settings: list,
+    cache: str | Path | None,
 ) -> Path:
-    """Return the folder that `compute` filled, now or earlier, for these tracks and settings."""
+    """Return the folder that `compute` filled with files of these names, now or earlier."""
     files = []
     for track, path in zip(tracks["track"], tracks["path"]):
         stat = os.stat(path) if os.path.exists(path) else None
         files.append((track, str(path), stat and (stat.st_size, stat.st_mtime_ns)))
-    key = hashlib.sha256(json.dumps([_CACHE_VERSION, settings, files]).encode()).hexdigest()[:16]
+    made_by = [_CACHE_VERSION, *map(version, ("audiomentations", "librosa", "numpy", "scipy"))]
+    key = hashlib.sha256(json.dumps([made_by, settings, files]).encode()).hexdigest()[:16]
     cache = Path(cache) if cache is not None else dataset.build_dir() / "cache"
     folder = cache / f"{settings[0]}-{key}"
-    if folder.is_dir():
+    if all((folder / name).is_file() for name in names):
         return folder
+    shutil.rmtree(folder, ignore_errors=True)  # Someone took away a part of it.
     cache.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(dir=cache, prefix="unfinished-"))
     try:

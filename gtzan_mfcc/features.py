@@ -66,10 +66,17 @@ def mfcc(
     coefficients : np.ndarray [shape=(..., frames, n_mfcc), dtype=float32]
         With ``frames = 1 + n // hop_length``: time before coefficient, as Keras wants it.
 
+    Raises
+    ------
+    ValueError
+        If there are to be more coefficients than mel bands.
+
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
     """
+    if n_mfcc > n_mels:
+        raise ValueError(f"{n_mfcc} coefficients of {n_mels} mel bands; take {n_mels} or fewer.")
     power = _power(librosa.stft(y, n_fft=n_fft, hop_length=hop_length))
     decibels = _mel_decibels(power, sample_rate=sample_rate, n_fft=n_fft, n_mels=n_mels)
     return _cepstrum(decibels, n_mfcc)

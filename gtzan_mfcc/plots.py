@@ -341,7 +341,7 @@ def architecture(model: "keras.Model", *, ax: Axes | None = None) -> Axes:
 
     See Also
     --------
-    Notebook ``5_evaluation`` introduces this plot.
+    Notebook ``1_features_ann`` introduces this plot.
     """
     ax = _axes(ax, (8, 0.55 * (len(model.layers) + 2)))
     rows = [("input", "", model.input_shape[1:], 0)]

@@ -30,7 +30,7 @@ def segment(
 
     See Also
     --------
-    Notebook ``4_cnn_training`` introduces this helper.
+    Notebook ``1_features_ann`` introduces this helper.
     """
     train, test = train_test_split(np.arange(len(table)), test_size=test_size, random_state=seed)
     return train, test
@@ -48,7 +48,8 @@ def track(
     table : pd.DataFrame
         One row a segment, with the columns ``track``, ``genre`` and ``augmentation``.
     test_size : float
-        Share of the tracks in the test part, to the nearest one in a whole number.
+        Share of the tracks in the test part, up to a half; it comes out as the nearest of
+        1/2, 1/3, 1/4 and so on.
     seed : int
         Seed of the shuffle.
 
@@ -57,10 +58,22 @@ def track(
     train, test : np.ndarray [dtype=int]
         Row positions.
 
+    Raises
+    ------
+    ValueError
+        If `test_size` is not above 0 and at most a half, or there are too few tracks.
+
     See Also
     --------
     Notebook ``4_cnn_training`` introduces this helper.
     """
-    folds = StratifiedGroupKFold(round(1 / test_size), shuffle=True, random_state=seed)
+    if not 0 < test_size <= 0.5:
+        raise ValueError(f"test_size is {test_size}; take a share above 0 and up to 0.5.")
+    n_folds, n_tracks = round(1 / test_size), table["track"].nunique()
+    if n_tracks < n_folds:
+        raise ValueError(
+            f"{n_tracks} tracks, and a test part of {test_size:.0%} needs at least {n_folds}."
+        )
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     train, test = next(folds.split(table, table["genre"], groups=table["track"]))
     return train, test[(table["augmentation"] == "original").to_numpy()[test]]

@@ -276,7 +276,7 @@ def make_track(genre: str, number: int, *, seed: int = 0, seconds: float = 30.0)
 
     See Also
     --------
-    Notebook ``2_mfcc_extraction`` introduces this helper.
+    gtzan_mfcc.dataset.load_tracks : Makes and uses this corpus where no GTZAN is found.
 
     Examples
     --------
@@ -341,7 +341,7 @@ def make_corpus(
 
     See Also
     --------
-    Notebook ``2_mfcc_extraction`` introduces this helper.
+    gtzan_mfcc.dataset.load_tracks : Makes and uses this corpus where no GTZAN is found.
     """
     if tracks_per_genre < 1 or seconds <= 0:
         raise ValueError(f"{tracks_per_genre} tracks a genre of {seconds} seconds; take more.")

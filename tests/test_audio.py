@@ -199,3 +199,15 @@ def test_cut_gives_the_studys_number_of_segments(reference):
     tracks = pd.read_csv(reference / "reference" / "kaggle_features_30_sec.csv")
     lengths = tracks.loc[tracks["filename"] != "jazz.00054.wav", "length"]
     assert sum(len(audio.cut(np.empty(n, dtype=np.int8))) for n in lengths) == 39_944 // 4
+
+
+def test_absurdly_loud_file_is_refused(tmp_path):
+    path = tmp_path / "loud.wav"
+    soundfile.write(path, np.full(70_000, 1e30, np.float32), 22_050, subtype="FLOAT")
+    with pytest.raises(audio.AudioError, match=r"loud.wav: 70,000 of 70,000 .* above 1e\+10"):
+        audio.load(path)
+
+
+def test_cut_takes_one_channel():
+    with pytest.raises(ValueError, match=r"shape \(2, 66150\)"):
+        audio.cut(np.zeros((2, 66_150), np.float32))

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import soundfile
@@ -401,3 +402,34 @@ def test_the_known_corrupt_file_is_left_out_with_what_is_known_of_it(lay, tone, 
     assert "corrupt in Kaggle's copy of GTZAN; the study left it out too" in reasons["jazz.00054"]
     assert "Kaggle" not in reasons["jazz.00052"]
     assert segments.table["track"].to_list() == ["jazz.00053"]
+
+
+@pytest.mark.parametrize("name", ["genres_original", "genres"])
+def test_the_folder_above_the_corpus_is_refused_with_its_name(tmp_path, name):
+    (tmp_path / name / "blues").mkdir(parents=True)
+    (tmp_path / "lossless").mkdir()
+    (tmp_path / "lossless" / "blues.00000.flac").touch()
+    with pytest.raises(dataset.DatasetError, match=f"name that one, .*{name}, instead"):
+        dataset.load_tracks(tmp_path)
+
+
+@pytest.mark.parametrize("per_genre", [0, -1])
+def test_no_tracks_a_genre_are_refused(small_corpus, per_genre):
+    with pytest.raises(ValueError, match="take 1 or more"):
+        dataset.load_tracks(small_corpus, per_genre=per_genre)
+
+
+@pytest.mark.parametrize("spoil", ["label", "infinite", "rows"])
+def test_feature_table_that_would_break_training_is_refused(tmp_path, spoil):
+    columns = ["filename", "length", *features.FEATURE_NAMES, "label"]
+    table = pd.DataFrame([["a.00000.0.wav", 66_149, *range(57), "a"]] * 2, columns=columns)
+    table = table.astype({"tempo": float})
+    if spoil == "label":
+        table.loc[1, "label"] = None
+    elif spoil == "infinite":
+        table.loc[1, "tempo"] = np.inf
+    else:
+        table = table[:0]
+    table.to_csv(tmp_path / "features.csv", index=False)
+    with pytest.raises(dataset.DatasetError, match="features.csv"):
+        dataset.load_feature_table(tmp_path / "features.csv")

@@ -173,3 +173,16 @@ def test_the_seed_decides_the_split(segments, split):
     first, again, other = (split(segments, seed=seed)[1].tolist() for seed in (3, 3, 4))
     assert first == again
     assert first != other
+
+
+@pytest.mark.parametrize("test_size", [0, 0.7, 1])
+def test_track_split_refuses_impossible_shares(test_size):
+    table = pd.DataFrame({"track": list("abcd"), "genre": "x", "augmentation": "original"})
+    with pytest.raises(ValueError, match=r"above 0 and up to 0.5"):
+        splits.track(table, test_size=test_size)
+
+
+def test_track_split_says_how_many_tracks_it_needs():
+    table = pd.DataFrame({"track": list("aabb"), "genre": "x", "augmentation": "original"})
+    with pytest.raises(ValueError, match=r"2 tracks, .* at least 5"):
+        splits.track(table, test_size=0.2)

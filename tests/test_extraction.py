@@ -2,6 +2,7 @@ import os
 import shutil
 from functools import partial
 
+import librosa
 import numpy as np
 import pandas as pd
 import pytest
@@ -159,7 +160,9 @@ def test_rows_after_a_bad_file_belong_to_their_track(extract, spoiled_tracks):
 
 
 def test_features_leave_bad_files_out(extract_features, spoiled_tracks):
-    assert extract_features(spoiled_tracks)["filename"].str.count("wav").sum() == 8
+    table, left_out = extract_features(spoiled_tracks)
+    assert table["filename"].str.count("wav").sum() == 8
+    assert set(left_out["track"]) == {f"loud.{name}" for name in BAD_FILES}
 
 
 @pytest.mark.filterwarnings("ignore:.* tasks have been successfully executed")
@@ -301,7 +304,7 @@ def test_the_number_of_workers_changes_no_byte(tracks, tmp_path):
 
 
 def test_features_are_in_the_form_of_kaggles_3_s_table(extract_features, tracks):
-    table = extract_features(tracks)
+    table, _ = extract_features(tracks)
     assert list(table) == ["filename", "length", *features.FEATURE_NAMES, "label"]
     names = [f"{track}.{k}.wav" for track in tracks["track"] for k in range(2)]
     assert table["filename"].to_list() == names
@@ -317,11 +320,11 @@ def test_features_keep_a_last_piece_of_kaggles_length(extract_features, small_co
     path = small_corpus / "loud" / "loud.00000.wav"
     for samples, segments in ((66_150 + 66_149, 2), (66_150 + 66_148, 1)):
         soundfile.write(path, np.resize(tone, samples), 22_050)
-        assert len(extract_features(dataset.load_tracks(small_corpus)[:1])) == segments
+        assert len(extract_features(dataset.load_tracks(small_corpus)[:1])[0]) == segments
 
 
 def test_features_of_whole_tracks_are_in_the_form_of_kaggles_30_s_table(extract_features, tracks):
-    table = extract_features(tracks, whole_tracks=True)
+    table, _ = extract_features(tracks, whole_tracks=True)
     assert table["filename"].to_list() == [f"{track}.wav" for track in tracks["track"]]
     assert set(table["length"]) == {2 * int(3.5 * 22_050)}
     np.testing.assert_allclose(
@@ -334,7 +337,7 @@ def test_features_of_whole_tracks_are_in_the_form_of_kaggles_30_s_table(extract_
 def test_features_are_written_where_asked_and_read_back(
     extract_features, tracks, tmp_path, request
 ):
-    table = extract_features(tracks[:2], tmp_path / "mine.csv")
+    table, _ = extract_features(tracks[:2], tmp_path / "mine.csv")
     pd.testing.assert_frame_equal(dataset.load_feature_table(tmp_path / "mine.csv"), table)
     request.getfixturevalue("no_work")
     extract_features(tracks[:2], tmp_path / "again.csv")
@@ -343,7 +346,7 @@ def test_features_are_written_where_asked_and_read_back(
 
 def test_labels_of_features_follow_the_track_table(extract_features, tracks):
     extract_features(tracks[:1])
-    other = extract_features(tracks[:1].assign(genre=pd.Categorical(["other"])))
+    other, _ = extract_features(tracks[:1].assign(genre=pd.Categorical(["other"])))
     assert set(other["label"]) == {"other"}
 
 
@@ -356,3 +359,36 @@ def test_progress_is_shown_only_when_asked_for(extract, tracks, capfd, monkeypat
     monkeypatch.delenv("TQDM_DISABLE")
     extract(tracks[:3], progress=True)
     assert "3/3" in capfd.readouterr().err
+
+
+def test_names_of_augmentations_are_checked_before_the_work(extract, tracks, cache):
+    with pytest.raises(ValueError, match="no augmentation reverb; there are random_gain"):
+        extract(tracks, augmentations=["reverb"])
+    assert not cache.exists() or not list(cache.iterdir())
+    assert len(extract(tracks, augmentations="random_gain")) == 16
+
+
+def test_genres_that_are_not_there_are_not_reported(extract, tracks):
+    assert extract(tracks[tracks["genre"] == "quiet"]).genres == ["quiet"]
+
+
+def test_a_cache_with_a_part_missing_is_made_again(extract, tracks, cache):
+    whole = extract(tracks)
+    (lost,) = cache.glob("*/mfcc.npy")
+    lost.unlink()
+    np.testing.assert_array_equal(extract(tracks).mfcc, whole.mfcc)
+
+
+@pytest.mark.parametrize("error", [PermissionError("no access"), librosa.ParameterError("odd")])
+def test_an_unforeseen_fault_of_one_file_does_not_end_the_run(extract, tracks, monkeypatch, error):
+    load = audio.load
+
+    def load_all_but_one(path):
+        if path == tracks.loc[1, "path"]:
+            raise error
+        return load(path)
+
+    monkeypatch.setattr(audio, "load", load_all_but_one)
+    (reason,) = extract(tracks).left_out["reason"]
+    assert str(error) in reason
+    assert tracks.loc[1, "path"] in reason

@@ -128,3 +128,8 @@ def test_separation_is_librosas(tone):
     ours = features._hpss(stft, np.abs(stft))
     for mine, theirs in zip(ours, librosa.decompose.hpss(stft)):
         np.testing.assert_allclose(mine, theirs, atol=1e-4 * np.abs(stft).max())
+
+
+def test_more_coefficients_than_bands_are_refused(tone):
+    with pytest.raises(ValueError, match="200 coefficients of 128 mel bands"):
+        features.mfcc(tone, n_mfcc=200)
