@@ -82,7 +82,7 @@ def folder(path):
     ("spoil", "finding", "remedy"),
     [
         (missing, "no such file", "check the name"),
-        (folder, "no such file", "check the name"),
+        (folder, "a folder, not a sound file", "rename it"),
         (lambda path: path.write_bytes(b""), "is empty", "copy or download it again"),
         (lambda path: path.write_text("not a song\n" * 99), "not a sound file", "download it"),
         (
@@ -98,7 +98,7 @@ def folder(path):
         ),
         (
             lambda path: soundfile.write(path, [0, np.nan, np.inf, 0.1], 22_050, subtype="FLOAT"),
-            "2 of 4 samples are NaN or infinite",
+            "2 of 4 samples are NaN, infinite",
             "export the file again",
         ),
     ],

@@ -265,8 +265,15 @@ def test_touched_files_and_other_tracks_are_computed_anew(extract, tracks, reque
         extract(tracks)
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
-@pytest.mark.parametrize("place", ["work", "writing"])
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("work", RuntimeError),
+        ("work", KeyboardInterrupt),
+        ("writing", KeyboardInterrupt),
+        ("writing", OSError),
+    ],
+)
 def test_a_run_that_is_stopped_leaves_nothing(extract, tracks, cache, monkeypatch, error, place):
     def stop(*_, **__):
         raise error("stopped")
