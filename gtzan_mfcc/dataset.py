@@ -10,18 +10,7 @@ import pandas as pd
 
 from gtzan_mfcc.features import FEATURE_NAMES
 
-GENRES = (
-    "blues",
-    "classical",
-    "country",
-    "disco",
-    "hiphop",
-    "jazz",
-    "metal",
-    "pop",
-    "reggae",
-    "rock",
-)
+GENRES = tuple("blues classical country disco hiphop jazz metal pop reggae rock".split())
 """GTZAN's ten genres, in alphabetical order."""
 
 KAGGLE_HANDLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
