@@ -27,7 +27,7 @@ snapshots: .venv/installed  ## run the notebooks in place on GTZAN; rewrite snap
 	readme, results = Path('README.md'), Path('snapshots/results.json'); \
 	readme.write_text(snapshots.fill_in(readme.read_text(), json.loads(results.read_text())))"
 
-data: .venv/installed  ## download GTZAN into data/ (1.2 GB, no account needed)
+data: .venv/installed  ## download GTZAN into data/ (over 1 GB, no account needed)
 	TQDM_DISABLE= $(BIN)/python -c "from gtzan_mfcc import dataset; print(dataset.download())"
 
 lab: .venv/installed  ## open the notebooks in Jupyter

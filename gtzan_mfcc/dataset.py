@@ -293,7 +293,7 @@ def load_feature_table(path: str | Path) -> pd.DataFrame:
 
 
 def download(folder: str | Path | None = None) -> Path:
-    """Download Kaggle's copy of GTZAN (1.2 GB, no account needed) and check what arrived.
+    """Download Kaggle's copy of GTZAN (over 1 GB, no account needed) and check what arrived.
 
     Shows its progress, goes on where an interrupted download stopped, and returns at once
     if all is there.
