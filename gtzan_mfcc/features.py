@@ -5,7 +5,7 @@ import numpy as np
 import scipy.fft
 import scipy.ndimage
 
-from gtzan_mfcc.audio import SAMPLE_RATE
+from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
 
 N_FFT = 2048
 HOP_LENGTH = 512
@@ -114,7 +114,7 @@ def tabular_features(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> np.nda
 
     Raises
     ------
-    ValueError
+    AudioError
         If `y` is too short to be padded by reflection (1,024 samples or fewer).
 
     See Also
@@ -122,7 +122,7 @@ def tabular_features(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> np.nda
     Notebook ``1_features_ann`` introduces this helper.
     """
     if y.shape[-1] <= N_FFT // 2:
-        raise ValueError(
+        raise AudioError(
             f"{y.shape[-1]:,} samples; the 57 features need at least {N_FFT // 2 + 1:,}."
         )
     signals = y.reshape(-1, y.shape[-1])

@@ -399,3 +399,10 @@ def test_an_unforeseen_fault_of_one_file_does_not_end_the_run(extract, tracks, m
     (reason,) = extract(tracks).left_out["reason"]
     assert str(error) in reason
     assert tracks.loc[1, "path"] in reason
+
+
+def test_a_tiny_file_does_not_end_a_table_of_whole_tracks(extract_features, small_corpus, tone):
+    soundfile.write(small_corpus / "loud" / "loud.00000.wav", tone[:100], 22_050)
+    table, left_out = extract_features(dataset.load_tracks(small_corpus), whole_tracks=True)
+    assert len(table) == 3
+    assert "100 samples" in left_out["reason"][0]
