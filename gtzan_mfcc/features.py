@@ -14,12 +14,11 @@ N_MFCC = 13
 
 _SUMMARISED = ["chroma_stft", "rms", "spectral_centroid", "spectral_bandwidth", "rolloff"]
 _SUMMARISED += ["zero_crossing_rate", "harmony", "perceptr"]
-_COEFFICIENTS = [f"mfcc{i}" for i in range(1, 21)]
 FEATURE_NAMES = [
     f"{feature}_{statistic}" for feature in _SUMMARISED for statistic in ("mean", "var")
 ]
 FEATURE_NAMES += ["tempo"]
-FEATURE_NAMES += [f"{name}_{statistic}" for name in _COEFFICIENTS for statistic in ("mean", "var")]
+FEATURE_NAMES += [f"mfcc{i}_{statistic}" for i in range(1, 21) for statistic in ("mean", "var")]
 """The 57 feature columns of Kaggle's tables, in its order and spelling."""
 
 

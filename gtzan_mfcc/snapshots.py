@@ -127,13 +127,15 @@ def record(name: str, *, corpus: str, split: str, seed: int, **results: object) 
     """
     path = snapshots_dir() / "results.json"
     entries = json.loads(path.read_text()) if path.is_file() else {}
+    # By way of Python's own numbers: float32 would be written with all its false digits.
+    rounded = {
+        key: np.round(np.array(value).tolist(), 4).tolist() for key, value in results.items()
+    }
     entries[name] = {
         "corpus": corpus,
         "split": split,
         "seed": seed,
-        "results": {
-            key: np.round(np.array(value).tolist(), 4).tolist() for key, value in results.items()
-        },
+        "results": rounded,
         "versions": {package: version(package) for package in _PACKAGES},
     }
     unfinished = path.with_suffix(".unfinished")

@@ -9,15 +9,8 @@ PROJECT = Path(__file__).parent.parent
 SHARED = PROJECT.parent / "shared" / "gtzan"
 
 
-def _gtzan() -> Path | None:
-    """GTZAN's tracks, where GTZAN_DIR says or beside the project."""
-    named = os.environ.get("GTZAN_DIR")
-    folder = Path(named) if named else SHARED / "genres"
-    return folder if folder.is_dir() else None
-
-
-# Read before the fixture below hides GTZAN_DIR from the tests.
-GTZAN = _gtzan()
+# Read before the fixture below hides GTZAN_DIR from the tests: its tracks lie beside the rest.
+GTZAN = Path(os.environ["GTZAN_DIR"]).parent if os.environ.get("GTZAN_DIR") else None
 
 
 @pytest.fixture(autouse=True)
@@ -29,18 +22,12 @@ def _no_traces(monkeypatch, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def gtzan() -> Path:
-    if GTZAN is None:
-        pytest.skip("no GTZAN: GTZAN_DIR is not set, and ../shared/gtzan/genres is not there")
-    return GTZAN
-
-
-@pytest.fixture(scope="session")
 def reference() -> Path:
     """Folder with `lossless` tracks and Kaggle's `reference` tables."""
-    if not (SHARED / "lossless").is_dir():
-        pytest.skip("no lossless tracks and reference tables in ../shared/gtzan")
-    return SHARED
+    for folder in filter(None, (GTZAN, SHARED)):
+        if (folder / "lossless").is_dir() and (folder / "reference").is_dir():
+            return folder
+    pytest.skip("no lossless tracks and reference tables beside GTZAN_DIR or in ../shared/gtzan")
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import pytest
 import sklearn
 from sklearn.metrics import precision_recall_fscore_support
 
-from gtzan_mfcc import dataset, evaluation, splits
+from gtzan_mfcc import dataset, evaluation, extraction, splits
 
 # Python 3.10 gets a scikit-learn whose shuffled stratification may miss by a track.
 OFF_BY = 0 if tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 8) else 1
@@ -191,3 +191,16 @@ def test_track_split_says_how_many_tracks_it_needs():
     table = pd.DataFrame({"track": list("aabb"), "genre": "x", "augmentation": "original"})
     with pytest.raises(ValueError, match=r"2 tracks, .* at least 5"):
         splits.track(table, test_size=0.2)
+
+
+def test_correct_segments_go_with_their_tracks():
+    class Model:
+        def predict(self, x, verbose):
+            return np.eye(2)[x[:, 0, 0].astype(int)]
+
+    table = pd.DataFrame({"track": list("abc"), "genre": pd.Categorical(["x", "y", "y"])})
+    mfcc = np.array([0, 0, 1], np.float32).reshape(3, 1, 1)
+    segments = extraction.Segments(mfcc, table, left_out=table[:0])
+    correct, tracks = evaluation.correct_segments(Model(), segments, np.array([2, 1]))
+    assert correct.tolist() == [True, False]
+    assert tracks.tolist() == ["c", "b"]

@@ -72,7 +72,7 @@ def test_pictures_have_alt_text():
     assert all(len(alt) > 20 for alt in alts)
 
 
-def test_snippet_runs(toy_corpus, monkeypatch, capsys):
+def test_snippet_runs(toy_corpus, monkeypatch):
     monkeypatch.setenv("GTZAN_DIR", str(toy_corpus))
     (snippet,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     scope = {}
