@@ -16,9 +16,9 @@ import librosa
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
 from gtzan_mfcc import audio, augmentation, dataset, features
+from gtzan_mfcc._progress import bar
 
 KAGGLE_SEGMENT_LENGTH = audio.SEGMENT_LENGTH - 1
 """Samples in a segment of Kaggle's ``features_3_sec.csv``."""
@@ -259,9 +259,7 @@ def _map_tracks(
     outcomes = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
         joblib.delayed(_attempt)(work, track, path) for track, path in names_and_paths
     )
-    # tqdm heeds its own TQDM_DISABLE in a terminal, but not in Jupyter.
-    quiet = not progress or bool(os.environ.get("TQDM_DISABLE"))
-    outcomes = tqdm(outcomes, total=len(tracks), unit="track", disable=quiet)
+    outcomes = bar(outcomes, "track", progress, total=len(tracks))
     results, left_out = [], []
     for position, outcome in enumerate(outcomes):
         if not isinstance(outcome, audio.AudioError):
