@@ -4,6 +4,7 @@ They cannot be turned off by a setting (TensorFlow 2.21 writes them before it re
 ``TF_CPP_MIN_LOG_LEVEL``), and would stand in every notebook that imports a model.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,3 +28,6 @@ def _stderr_to_nowhere() -> Iterator[None]:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _stderr_to_nowhere():
     import keras
+
+# A run of k folds builds many models, and TensorFlow would warn that it traces each of them.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -73,6 +73,28 @@ def mfcc(
     return _cepstrum(decibels, n_mfcc)
 
 
+def mfcc_statistics(coefficients: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation of each coefficient over time, and of how it changes.
+
+    Parameters
+    ----------
+    coefficients : np.ndarray [shape=(..., frames, n_mfcc)]
+        From `mfcc`.
+
+    Returns
+    -------
+    statistics : np.ndarray [shape=(..., 3 * n_mfcc)]
+        Means, then standard deviations, then standard deviations of the differences from
+        frame to frame.
+
+    See Also
+    --------
+    Notebook ``6_leakage`` introduces this helper.
+    """
+    change = np.diff(coefficients, axis=-2)
+    return np.concatenate([coefficients.mean(-2), coefficients.std(-2), change.std(-2)], axis=-1)
+
+
 def _power(stft: np.ndarray) -> np.ndarray:
     # Quicker than np.abs(stft) ** 2, which takes a square root only to undo it.
     return stft.real**2 + stft.imag**2

@@ -1,8 +1,10 @@
-"""The study's networks, as uncompiled Keras models."""
+"""The study's networks and a stronger one, as uncompiled Keras models."""
 
 import numpy as np
 
 from gtzan_mfcc._keras import keras
+
+_register = keras.saving.register_keras_serializable(package="gtzan_mfcc")
 
 
 def ann(
@@ -100,3 +102,155 @@ def cnn(frames: int = 130, n_mfcc: int = 13, n_genres: int = 10, *, seed: int = 
         ],
         name="cnn",
     )
+
+
+def mfcc_resnet(
+    frames: int = 130,
+    n_mfcc: int = 20,
+    n_genres: int = 10,
+    *,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    blocks: int = 2,
+    seed: int = 0,
+) -> keras.Model:
+    """Build a network on MFCCs for music by artists it has not heard.
+
+    One-dimensional convolutions over time with residual blocks, pooled to mean and standard
+    deviation; beside them the same statistics of the MFCCs themselves and of their changes,
+    and the correlations of the first 20 coefficients; two dense layers, softmax.
+
+    Parameters
+    ----------
+    frames : int
+        MFCC frames of a segment.
+    n_mfcc : int
+        Coefficients of a frame.
+    n_genres : int
+        Number of genres.
+    mean, variance : np.ndarray [shape=(n_mfcc,)]
+        Of each coefficient in the training part; the model standardises its input itself.
+    blocks : int
+        Number of residual blocks; without any there are no convolutions at all.
+    seed : int
+        Seed of weights and dropout; set for all of Keras and NumPy.
+
+    Returns
+    -------
+    model : keras.Model
+        From (batch, frames, n_mfcc) to (batch, n_genres) probabilities; not compiled.
+
+    See Also
+    --------
+    Notebook ``6_leakage`` introduces this model.
+    """
+    keras.utils.set_random_seed(seed)
+    layers = keras.layers
+    mfcc = keras.Input((frames, n_mfcc))
+    # Lists, so that the saved model holds them as plain JSON.
+    x = layers.Normalization(mean=list(map(float, mean)), variance=list(map(float, variance)))(mfcc)
+    x = RandomShift(0.3)(x)
+    change = layers.Subtract()([layers.Cropping1D((1, 0))(x), layers.Cropping1D((0, 1))(x)])
+    pooled = [Moments()(x), Moments()(change), Correlations(min(n_mfcc, 20))(x)]
+    if blocks:
+        x = _convolution(x, 64, 5)
+        x = layers.MaxPooling1D(2)(x)
+        for _ in range(blocks):
+            x = layers.Add()([x, layers.SpatialDropout1D(0.15)(_convolution(x, 64, 3))])
+        pooled.append(Moments()(x))
+    x = layers.Concatenate()(pooled)
+    x = layers.BatchNormalization(momentum=0.9)(x)
+    x = layers.Dropout(0.2)(x)
+    for units in (256, 128):
+        x = layers.Dense(units, activation="relu", kernel_regularizer=keras.regularizers.L2(3e-3))(
+            x
+        )
+        x = layers.Dropout(0.3)(x)
+    return keras.Model(mfcc, layers.Dense(n_genres, activation="softmax")(x), name="mfcc_resnet")
+
+
+def average(models: list[keras.Model]) -> keras.Model:
+    """Join trained models to one that gives the mean of their probabilities.
+
+    Parameters
+    ----------
+    models : list of keras.Model
+        With the same input and output.
+
+    Returns
+    -------
+    model : keras.Model
+
+    See Also
+    --------
+    Notebook ``6_leakage`` introduces this helper.
+    """
+    mfcc = keras.Input(models[0].input_shape[1:])
+    # Layers of one model need different names, and the models may have the same.
+    members = [
+        keras.Model(model.input, model.output, name=f"member_{number}")
+        for number, model in enumerate(models)
+    ]
+    return keras.Model(mfcc, keras.layers.Average()([member(mfcc) for member in members]))
+
+
+def _convolution(x: keras.KerasTensor, filters: int, size: int) -> keras.KerasTensor:
+    x = keras.layers.Conv1D(filters, size, padding="same", use_bias=False)(x)
+    x = keras.layers.BatchNormalization(momentum=0.9)(x)
+    return keras.layers.ReLU()(x)
+
+
+@_register
+class Moments(keras.layers.Layer):
+    """Mean and standard deviation over time: (batch, frames, n) to (batch, 2 n)."""
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Pool."""
+        mean, variance = keras.ops.moments(x, axes=1)
+        return keras.ops.concatenate([mean, keras.ops.sqrt(variance + 1e-5)], axis=-1)
+
+
+@_register
+class Correlations(keras.layers.Layer):
+    """Correlation over time of each pair of the first n channels: to (batch, n (n - 1) / 2)."""
+
+    def __init__(self, n: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.n = n
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Correlate."""
+        ops = keras.ops
+        x = x[:, :, : self.n] - ops.mean(x[:, :, : self.n], axis=1, keepdims=True)
+        x = x / ops.sqrt(ops.sum(ops.square(x), axis=1, keepdims=True) + 1e-2)
+        products = ops.reshape(ops.matmul(ops.transpose(x, (0, 2, 1)), x), (-1, self.n * self.n))
+        first, second = np.triu_indices(self.n, 1)
+        return ops.take(products, first * self.n + second, axis=1)
+
+    def get_config(self) -> dict:
+        """Give what the layer was made with."""
+        return {**super().get_config(), "n": self.n}
+
+
+@_register
+class RandomShift(keras.layers.Layer):
+    """Shift each coefficient of a whole segment at random, in training alone.
+
+    On MFCCs, that is another loudness and another equaliser.
+    """
+
+    def __init__(self, stddev: float, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.stddev = stddev
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, x: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        """Shift."""
+        if not training:
+            return x
+        shape = (keras.ops.shape(x)[0], 1, x.shape[2])
+        return x + keras.random.normal(shape, stddev=self.stddev, seed=self.seed_generator)
+
+    def get_config(self) -> dict:
+        """Give what the layer was made with."""
+        return {**super().get_config(), "stddev": self.stddev}

@@ -1,5 +1,6 @@
 """Pictures: each helper draws on a given Axes (or a new one) and returns it."""
 
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import librosa
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
 
 from gtzan_mfcc.audio import SAMPLE_RATE
 from gtzan_mfcc.features import HOP_LENGTH
@@ -322,6 +324,41 @@ def genre_report(report: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.axhline(len(report) - 2, color="0.3", linewidth=1.5)
     ax.set(ylabel="genre  (number of segments)")
     ax.tick_params(axis="y", rotation=0)
+    return ax
+
+
+def split_scores(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw the accuracy of one or more models under each split, with intervals.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        One row a model and split, with the columns ``model``, ``split``, ``accuracy``,
+        ``low`` and ``high`` (0 to 1), in the order in which they are to be drawn.
+    ax : matplotlib Axes, optional
+        Where to draw; a new one by default.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+
+    See Also
+    --------
+    Notebook ``6_leakage`` introduces this plot.
+    """
+    ax = _axes(ax, (7, 4.5))
+    names = list(dict.fromkeys(table["split"]))
+    by_model = table.groupby("model", sort=False)
+    # Side by side, and with marks of their own, for readers without colour.
+    shifts = np.linspace(-0.12, 0.12, len(by_model)) if len(by_model) > 1 else [0]
+    for shift, mark, (model, rows) in zip(shifts, cycle("os^Dv"), by_model):
+        x = [names.index(name) + shift for name in rows["split"]]
+        spread = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
+        ax.errorbar(x, rows["accuracy"], spread, marker=mark, capsize=3, label=model)
+    ax.set(xlabel="what the split keeps together", ylabel="accuracy by track", ylim=(0, 1.03))
+    ax.set_xticks(range(len(names)), [name.replace("_", "\n") for name in names])
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.legend()
     return ax
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from gtzan_mfcc import models  # noqa: F401 - so that load_run knows the layers of ours
 from gtzan_mfcc._keras import keras
 
 
@@ -12,11 +13,11 @@ def fit(
     model: keras.Model,
     x: np.ndarray,
     labels: np.ndarray,
-    validation: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
     *,
     epochs: int = 50,
     batch_size: int = 64,
-    learning_rate: float = 1e-3,
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 1e-3,
     patience: int | None = 5,
     seed: int = 0,
     verbose: int = 0,
@@ -31,13 +32,13 @@ def fit(
         Training input.
     labels : np.ndarray [shape=(n,), dtype=int]
         Genre of each row as an index.
-    validation : tuple of np.ndarray
-        Input and labels on which each epoch is scored.
+    validation : tuple of np.ndarray, optional
+        Input and labels on which each epoch is scored; without it, `patience` must be None.
     epochs : int
         At most so many passes over the training part.
     batch_size : int
         Rows in a step.
-    learning_rate : float
+    learning_rate : float or Keras schedule
         Adam's.
     patience : int, optional
         Stop when the validation loss has not fallen for so many epochs, and go back to
@@ -50,13 +51,20 @@ def fit(
     Returns
     -------
     history : pd.DataFrame
-        One row an epoch, counted from 1: ``accuracy``, ``loss``, ``val_accuracy``,
-        ``val_loss``. Training values are means over the epoch, with dropout on.
+        One row an epoch, counted from 1: ``accuracy``, ``loss`` and, with `validation`,
+        ``val_accuracy``, ``val_loss``. Training values are means over the epoch, with dropout on.
+
+    Raises
+    ------
+    ValueError
+        If there is `patience` and no `validation`.
 
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
     """
+    if patience is not None and validation is None:
+        raise ValueError("to stop early, fit needs validation data; or else patience=None.")
     keras.utils.set_random_seed(seed)
     model.compile(
         optimizer=keras.optimizers.Adam(learning_rate),

@@ -130,6 +130,19 @@ def test_separation_is_librosas(tone):
         np.testing.assert_allclose(mine, theirs, atol=1e-4 * np.abs(stft).max())
 
 
+@pytest.mark.parametrize("batch", [(), (5,), (2, 3)], ids=str)
+def test_statistics_are_those_of_each_coefficient_over_time(batch):
+    coefficients = np.random.default_rng(0).normal(3, 2, size=(*batch, 11, 4))
+    statistics = features.mfcc_statistics(coefficients)
+    assert statistics.shape == (*batch, 12)
+    for where in np.ndindex(*batch):
+        columns = coefficients[where].T
+        expected = [np.mean(column) for column in columns]
+        expected += [np.std(column) for column in columns]
+        expected += [np.std(column[1:] - column[:-1]) for column in columns]
+        np.testing.assert_allclose(statistics[where], expected)
+
+
 def test_more_coefficients_than_bands_are_refused(tone):
     with pytest.raises(ValueError, match="200 coefficients of 128 mel bands"):
         features.mfcc(tone, n_mfcc=200)

@@ -7,6 +7,9 @@ import pytest
 
 from gtzan_mfcc import models, training
 
+# Of TensorFlow's tensors, as Keras saves them with NumPy 2.
+saves = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
+
 
 @pytest.fixture(scope="module")
 def data():
@@ -21,6 +24,21 @@ def train(data, *, seed=0, seed_before=0, **settings):
     model = models.ann(4, 3)
     models.keras.utils.set_random_seed(seed_before)
     return model, training.fit(model, *data, seed=seed, **settings)
+
+
+def resnet(frames=14, n_mfcc=4, n_genres=3, *, mean=None, variance=None, **settings):
+    """Build an mfcc_resnet that takes its input as it is, unless told otherwise."""
+    mean = np.zeros(n_mfcc) if mean is None else mean
+    variance = np.ones(n_mfcc) if variance is None else variance
+    return models.mfcc_resnet(frames, n_mfcc, n_genres, mean=mean, variance=variance, **settings)
+
+
+@pytest.fixture
+def mfcc() -> np.ndarray:
+    """Make up the MFCCs of 6 segments: 14 frames of 4 coefficients that go together."""
+    mfcc = np.random.default_rng(0).standard_normal((6, 14, 4))
+    mfcc[..., 1] += mfcc[..., 0]
+    return ((mfcc - mfcc.mean(1, keepdims=True)) / mfcc.std(1, keepdims=True)).astype(np.float32)
 
 
 def same(weights, others):
@@ -59,6 +77,9 @@ def test_the_ann_is_the_studys():
         (lambda: models.ann(), (57,), 10),
         (lambda: models.ann(4, 2), (4,), 2),
         (lambda: models.ann(4, 2, mean=np.zeros(4), variance=np.ones(4)), (4,), 2),
+        (lambda: resnet(130, 40, 10), (130, 40), 10),
+        (lambda: resnet(67, 13, 4, blocks=0), (67, 13), 4),
+        (lambda: models.average([resnet(seed=k, blocks=k) for k in range(3)]), (14, 4), 3),
     ],
 )
 def test_outputs_are_probabilities_of_the_genres(model, shape, n_genres):
@@ -69,7 +90,7 @@ def test_outputs_are_probabilities_of_the_genres(model, shape, n_genres):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("build", [models.ann, models.cnn])
+@pytest.mark.parametrize("build", [models.ann, models.cnn, resnet])
 def test_the_seed_decides_the_weights(build):
     first = build(seed=3).get_weights()
     assert same(first, build(seed=3).get_weights())
@@ -86,6 +107,104 @@ def test_the_ann_standardises_with_mean_and_variance():
         outside.predict(x, verbose=0),
         atol=1e-4,
     )
+
+
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_the_resnet_standardises_with_mean_and_variance(mfcc, blocks):
+    mean, variance = np.array([-100.0, 3, 0, 1]), np.array([400.0, 1e-2, 1, 9])
+    inside = resnet(mean=mean, variance=variance, blocks=blocks)
+    np.testing.assert_allclose(
+        inside.predict(mfcc * np.sqrt(variance) + mean, verbose=0),
+        resnet(blocks=blocks).predict(mfcc, verbose=0),
+        atol=1e-4,
+    )
+
+
+def test_three_resnets_together_are_smaller_than_the_cnn():
+    members = [resnet(130, 40, 10, seed=seed) for seed in range(3)]
+    size = models.average(members).count_params()
+    assert size == 3 * members[0].count_params() < models.cnn().count_params()
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 2])
+def test_a_resnet_has_as_many_residual_blocks_as_told(blocks):
+    kinds = [type(layer).__name__ for layer in resnet(blocks=blocks).layers]
+    assert kinds.count("Add") == blocks
+    assert kinds.count("Conv1D") == (blocks + 1 if blocks else 0)
+
+
+def test_moments_are_mean_and_standard_deviation_over_time(mfcc):
+    x = 3 * mfcc + np.arange(4, dtype=np.float32)
+    moments = models.Moments()(x)
+    assert moments.shape == (6, 8)
+    np.testing.assert_allclose(moments[:, :4], x.mean(axis=1), atol=1e-5)
+    np.testing.assert_allclose(moments[:, 4:], x.std(axis=1), atol=1e-4)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_correlations_are_numpys_over_time_of_each_pair_once(mfcc, n):
+    correlations = models.Correlations(n)(mfcc)
+    assert correlations.shape == (6, n * (n - 1) // 2)
+    pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    expected = [[np.corrcoef(x.T)[pair] for pair in pairs] for x in mfcc]
+    np.testing.assert_allclose(correlations, expected, atol=1e-3)
+
+
+def test_correlations_of_what_does_not_change_are_0():
+    assert not np.any(models.Correlations(3)(np.full((2, 14, 3), 5, np.float32)))
+
+
+def test_a_random_shift_is_one_for_all_frames_and_for_training_alone(mfcc):
+    layer = models.RandomShift(0.3)
+    for usual in (layer(mfcc), layer(mfcc, training=False)):
+        np.testing.assert_array_equal(usual, mfcc)
+    shifts = np.asarray(layer(mfcc, training=True)) - mfcc
+    np.testing.assert_allclose(shifts, shifts[:, :1].repeat(14, axis=1), atol=1e-6)
+    assert len(np.unique(shifts[:, 0].round(5))) == 6 * 4
+    assert not np.allclose(np.asarray(layer(mfcc, training=True)) - mfcc, shifts)
+
+
+@pytest.mark.parametrize("stddev", [0.1, 1])
+def test_random_shifts_are_as_wide_as_told(stddev):
+    shifts = np.asarray(models.RandomShift(stddev)(np.zeros((500, 1, 40)), training=True))
+    assert shifts.std() == pytest.approx(stddev, rel=0.05)
+    assert shifts.mean() == pytest.approx(0, abs=0.05 * stddev)
+
+
+@pytest.mark.parametrize("n_members", [1, 2, 3])
+def test_an_average_is_the_mean_of_its_members(mfcc, n_members):
+    members = [resnet(seed=seed, blocks=0) for seed in range(n_members)]
+    each = [member.predict(mfcc, verbose=0) for member in members]
+    average = models.average(members)
+    np.testing.assert_allclose(average.predict(mfcc, verbose=0), np.mean(each, axis=0), atol=1e-6)
+
+
+@saves
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_trained_resnets_survive_saving_alone_and_averaged(mfcc, tmp_path, blocks):
+    alone, other = resnet(seed=0, blocks=blocks), resnet(seed=1, blocks=blocks)
+    training.fit(alone, mfcc, np.arange(6) % 3, epochs=1, patience=None)
+    for model in (alone, models.average([alone, other])):
+        path = tmp_path / "model.keras"
+        model.save(path)
+        loaded = models.keras.saving.load_model(path, safe_mode=True)
+        np.testing.assert_array_equal(
+            loaded.predict(mfcc, verbose=0), model.predict(mfcc, verbose=0)
+        )
+
+
+def test_without_validation_the_history_is_of_training_alone(data):
+    model = models.ann(4, 3)
+    history = training.fit(model, *data[:2], epochs=3, patience=None)
+    assert sorted(history) == ["accuracy", "loss"]
+    assert history.index.to_list() == [1, 2, 3]
+
+
+def test_the_learning_rate_may_follow_a_schedule(data):
+    model, still = models.ann(4, 3), models.ann(4, 3).get_weights()
+    schedule = models.keras.optimizers.schedules.CosineDecay(0.0, 10)
+    training.fit(model, *data[:2], learning_rate=schedule, epochs=1, patience=None)
+    assert same(model.get_weights(), still)
 
 
 def test_the_history_has_a_row_an_epoch_counted_from_1(data):
@@ -121,6 +240,7 @@ def test_fit_stops_early_and_goes_back_to_the_best_weights(data):
     assert -np.log(chances).mean() == pytest.approx(history.loc[best, "val_loss"], rel=1e-3)
 
 
+@saves
 def test_a_run_is_loaded_as_it_was_saved(data, tmp_path):
     model, history = train(data, epochs=2)
     training.save_run(model, history, tmp_path / "new" / "cnn.seed-0.5")
@@ -135,6 +255,7 @@ def test_a_run_is_loaded_as_it_was_saved(data, tmp_path):
     )
 
 
+@saves
 def test_a_cnn_and_a_standardising_ann_survive_saving(data, tmp_path):
     x = np.random.default_rng(0).standard_normal((2, 130, 13)).astype(np.float32)
     ann = models.ann(4, 3, mean=np.arange(4.0), variance=np.ones(4, np.float32))

@@ -16,6 +16,12 @@ LABELS = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
 PREDICTED = np.array([0, 1, 1, 1, 1, 2, 0, 2, 2])
 CORPUS = "GTZAN, 421 of its 1,000 tracks"
 TOY = "toy corpus (synthetic, not music), 100 tracks"
+SCORES = [
+    ("CNN", "track", 0.75, 0.7, 0.875),
+    ("CNN", "fault_filtered", 0.5, 0.25, 0.625),
+    ("SVM", "fault_filtered", 0.625, 0.5, 0.75),
+    ("SVM", "track", 0.875, 0.75, 1.0),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +56,7 @@ def drawings(model):
     confusion = evaluation.genre_confusion(LABELS, PREDICTED, GENRES)
     report = evaluation.genre_report(LABELS, PREDICTED, GENRES)
     levels = rng.standard_normal((128, 44))
+    table = pd.DataFrame(SCORES, columns=["model", "split", "accuracy", "low", "high"])
     return {
         "waveform": lambda **kwargs: plots.waveform(y, **kwargs),
         "spectrum": lambda **kwargs: plots.spectrum(y, **kwargs),
@@ -60,6 +67,7 @@ def drawings(model):
         "learning_curves": lambda **kwargs: plots.learning_curves(history, "The run", **kwargs),
         "confusion_matrix": lambda **kwargs: plots.confusion_matrix(confusion, **kwargs),
         "genre_report": lambda **kwargs: plots.genre_report(report, **kwargs),
+        "split_scores": lambda **kwargs: plots.split_scores(table, **kwargs),
         "architecture": lambda **kwargs: plots.architecture(model, **kwargs),
     }
 
@@ -78,6 +86,7 @@ LABELLED = {
     "accuracy": ("epoch", "accuracy"),
     "confusion_matrix": ("predicted genre", "true genre"),
     "genre_report": ("", "genre  (number of segments)"),
+    "split_scores": ("what the split keeps together", "accuracy by track"),
     "architecture": ("", ""),
 }
 
@@ -201,6 +210,41 @@ def test_a_report_names_the_genres_in_order_with_their_segments(draw):
         "rock  (3)", "jazz  (2)", "blues  (4)", "macro avg  (9)", "weighted avg  (9)",
     ]  # fmt: skip
     assert texts(ax)[:3] == ["0.50", "0.33", "0.40"]
+
+
+def test_scores_stand_over_their_split_with_marks_and_intervals_by_model(draw):
+    ax = draw("split_scores")
+    ax.figure.canvas.draw()
+    assert ticks(ax.xaxis) == ["track", "fault\nfiltered"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["CNN", "SVM"]
+    marks = [container[0] for container in ax.containers]
+    drawn = [xy for line in marks for xy in zip(line.get_xdata(), line.get_ydata())]
+    assert [(round(x), y) for x, y in drawn] == [
+        (["track", "fault_filtered"].index(split), accuracy) for _, split, accuracy, *_ in SCORES
+    ]
+    assert len({line.get_marker() for line in marks}) == 2
+    assert not set(marks[0].get_xdata()) & set(marks[1].get_xdata())
+    spans = [bar for each in ax.containers for bar in each[2][0].get_segments()]
+    np.testing.assert_allclose([bar[:, 1] for bar in spans], [row[3:] for row in SCORES])
+
+
+def test_scores_are_in_percent_of_everything(draw):
+    ax = draw("split_scores")
+    ax.figure.canvas.draw()
+    low, high = ax.get_ylim()
+    assert low == 0
+    assert 1 <= high < 1.1  # The interval up to 100 % is seen whole.
+    assert {"0%", "100%"} <= set(ticks(ax.yaxis))
+
+
+@pytest.mark.parametrize("n_models", [1, 5])
+def test_each_of_up_to_five_models_has_a_mark_of_its_own(n_models):
+    table = pd.DataFrame({"model": [f"model {k}" for k in range(n_models)], "split": "artist"})
+    ax = plots.split_scores(table.assign(accuracy=0.5, low=0.4, high=0.6))
+    assert len({container[0].get_marker() for container in ax.containers}) == n_models
+    positions = [container[0].get_xdata()[0] for container in ax.containers]
+    assert len(set(positions)) == n_models
+    assert np.mean(positions) == pytest.approx(0)
 
 
 def test_an_architecture_tells_layers_shapes_and_parameters(draw, model):
