@@ -43,12 +43,7 @@ def ann(
     keras.utils.set_random_seed(seed)
     model = keras.Sequential([keras.Input((n_features,))], name="ann")
     if mean is not None:
-        # Lists, so that the saved model holds them as plain JSON.
-        model.add(
-            keras.layers.Normalization(
-                mean=list(map(float, mean)), variance=list(map(float, variance))
-            )
-        )
+        model.add(_standardise(mean, variance))
     for units in (256, 128, 64):
         model.add(keras.layers.Dense(units, activation="relu"))
         model.add(keras.layers.Dropout(0.5))
@@ -147,8 +142,7 @@ def mfcc_resnet(
     keras.utils.set_random_seed(seed)
     layers = keras.layers
     mfcc = keras.Input((frames, n_mfcc))
-    # Lists, so that the saved model holds them as plain JSON.
-    x = layers.Normalization(mean=list(map(float, mean)), variance=list(map(float, variance)))(mfcc)
+    x = _standardise(mean, variance)(mfcc)
     x = RandomShift(0.3)(x)
     change = layers.Subtract()([layers.Cropping1D((1, 0))(x), layers.Cropping1D((0, 1))(x)])
     pooled = [Moments()(x), Moments()(change), Correlations(min(n_mfcc, 20))(x)]
@@ -192,6 +186,13 @@ def average(models: list[keras.Model]) -> keras.Model:
         for number, model in enumerate(models)
     ]
     return keras.Model(mfcc, keras.layers.Average()([member(mfcc) for member in members]))
+
+
+def _standardise(mean: np.ndarray, variance: np.ndarray) -> keras.layers.Normalization:
+    # Lists, so that the saved model holds them as plain JSON.
+    return keras.layers.Normalization(
+        mean=list(map(float, mean)), variance=list(map(float, variance))
+    )
 
 
 def _convolution(x: keras.KerasTensor, filters: int, size: int) -> keras.KerasTensor:

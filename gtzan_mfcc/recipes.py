@@ -127,7 +127,8 @@ def mfcc_resnet(
     """
     x, labels = segments.mfcc[rows], segments.labels[rows]
     mean, variance = x.mean((0, 1)), x.var((0, 1))
-    steps = epochs * math.ceil(len(rows) / 64)
+    batch_size = 64
+    steps = epochs * math.ceil(len(rows) / batch_size)
     trained = []
     for member_seed in range(seed * 1000, seed * 1000 + members):
         model = models.mfcc_resnet(
@@ -143,6 +144,7 @@ def mfcc_resnet(
             x,
             labels,
             epochs=epochs,
+            batch_size=batch_size,
             learning_rate=keras.optimizers.schedules.CosineDecay(2e-3, steps),
             patience=None,
             seed=member_seed,
