@@ -6,9 +6,19 @@ from collections.abc import Iterable
 from tqdm.auto import tqdm
 
 
-def bar(steps: Iterable, unit: str, show: bool, total: int | None = None) -> Iterable:
-    """Go through the steps and show how many are done, unless told to be quiet."""
+def bar(
+    steps: Iterable, unit: str, show: bool, total: int | None = None, initial: int = 0
+) -> Iterable:
+    """Go through the steps; show how many are done, how fast and how long the rest will take."""
+    return tqdm(steps, unit=unit, total=total, initial=initial, disable=_quiet(show))
+
+
+def note(text: str, show: bool) -> None:
+    """Print a line, without disturbing a bar."""
+    if not _quiet(show):
+        tqdm.write(text)
+
+
+def _quiet(show: bool) -> bool:
     # tqdm heeds its own TQDM_DISABLE in a terminal, but not in Jupyter.
-    return tqdm(
-        steps, unit=unit, total=total, disable=not show or bool(os.environ.get("TQDM_DISABLE"))
-    )
+    return not show or bool(os.environ.get("TQDM_DISABLE"))

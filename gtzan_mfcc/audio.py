@@ -1,11 +1,13 @@
 """Read any sound file as the signal the study used, and cut it into segments."""
 
+import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-import librosa
 import numpy as np
 import soundfile
+import soxr
 
 SAMPLE_RATE = 22_050
 """Samples per second (Hz) of every signal in this package."""
@@ -15,6 +17,8 @@ SEGMENT_LENGTH = 3 * SAMPLE_RATE
 
 SHORTEST_SEGMENT = 129 * 512
 """Fewest samples that still give the 130 frames of a whole segment."""
+
+_BLOCK_SECONDS = 30
 
 # Full scale is 1. Beyond this the squares of a spectrum no longer fit into 32 bits.
 _LOUDEST = 1e10
@@ -53,6 +57,33 @@ def load(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
     """
+    return np.concatenate(list(blocks(path, sample_rate=sample_rate)))
+
+
+def blocks(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
+    """Read a sound file as `load` does, but a piece at a time, for files of any length.
+
+    Parameters
+    ----------
+    path : str or Path
+        The sound file.
+    sample_rate : int
+        Sample rate of the result in Hz.
+
+    Yields
+    ------
+    y : np.ndarray [shape=(n,), dtype=float32]
+        About 30 s of the signal; the pieces joined are what `load` returns, to the last bit.
+
+    Raises
+    ------
+    AudioError
+        As `load`; a file that is cut short shows it only after the last piece.
+
+    See Also
+    --------
+    Notebook ``2_mfcc_extraction`` introduces this helper.
+    """
     path = Path(path)
     if path.is_dir():
         raise AudioError(f"{path}: a folder, not a sound file; take it away or rename it.")
@@ -62,31 +93,52 @@ def load(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
         raise AudioError(f"{path}: the file is empty; copy or download it again.")
     try:
         with soundfile.SoundFile(path) as file:
-            promised = _frames_promised(file)
-            y = file.read(dtype="float32", always_2d=True)
-            native_rate = file.samplerate
+            pieces = _pieces(file, path)
+            if file.samplerate == sample_rate:
+                yield from pieces
+            else:
+                yield from _resampled(pieces, file.samplerate, sample_rate)
     except soundfile.LibsndfileError as error:
         raise AudioError(
             f"{path}: not a sound file that libsndfile can read ({error.error_string}); "
             "download it again, or convert it to WAV or FLAC."
         ) from error
-    if len(y) == 0:
+
+
+def _pieces(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
+    """Mono pieces of an open file, at its own sample rate."""
+    promised, n_read = _frames_promised(file), 0
+    while len(y := file.read(_BLOCK_SECONDS * file.samplerate, "float32", always_2d=True)):
+        y = y.mean(axis=1) if file.channels > 1 else y[:, 0]
+        # NaN is not below anything, so it is counted, too.
+        if bad := np.count_nonzero(~(np.abs(y) < _LOUDEST)):
+            raise AudioError(
+                f"{path}: {bad:,} of the {len(y):,} samples from {n_read / file.samplerate:.0f} s "
+                f"on are NaN, infinite or above {_LOUDEST:.0e} (full scale is 1); export the "
+                "file again."
+            )
+        n_read += len(y)
+        yield y
+    if n_read == 0:
         raise AudioError(f"{path}: holds no samples; copy or download it again.")
-    if len(y) < promised:
+    if n_read < promised:
         raise AudioError(
-            f"{path}: cut short, with {len(y):,} of the {promised:,} samples its header "
+            f"{path}: cut short, with {n_read:,} of the {promised:,} samples its header "
             "promises; copy or download it again."
         )
-    y = y.mean(axis=1)
-    # NaN is not below anything, so it is counted, too.
-    if bad := np.count_nonzero(~(np.abs(y) < _LOUDEST)):
-        raise AudioError(
-            f"{path}: {bad:,} of {len(y):,} samples are NaN, infinite or above {_LOUDEST:.0e} "
-            "(full scale is 1); export the file again."
-        )
-    if native_rate != sample_rate:
-        y = librosa.resample(y, orig_sr=native_rate, target_sr=sample_rate)
-    return y
+
+
+def _resampled(pieces: Iterator[np.ndarray], native: int, wanted: int) -> Iterator[np.ndarray]:
+    """Resample piece by piece; all of them are as long as ``librosa.resample`` makes them."""
+    stream = soxr.ResampleStream(native, wanted, 1, dtype="float32", quality="HQ")
+    n_in = n_out = 0
+    for piece in pieces:
+        resampled = stream.resample_chunk(piece)
+        n_in, n_out = n_in + len(piece), n_out + len(resampled)
+        yield resampled
+    last = stream.resample_chunk(np.zeros(0, np.float32), last=True)
+    left = math.ceil(n_in * wanted / native) - n_out
+    yield np.pad(last, (0, max(0, left - len(last))))[:left]
 
 
 def _frames_promised(file: soundfile.SoundFile) -> int:
@@ -148,3 +200,41 @@ def cut(
         )
     y = y[: n_segments * length]
     return np.pad(y, (0, n_segments * length - len(y))).reshape(n_segments, length)
+
+
+def segments(
+    path: str | Path, length: int = SEGMENT_LENGTH, *, shortest: int | None = SHORTEST_SEGMENT
+) -> Iterator[np.ndarray]:
+    """Read a sound file and cut it as `cut` does, a few segments at a time.
+
+    Parameters
+    ----------
+    path : str or Path
+        The sound file.
+    length, shortest
+        As for `cut`.
+
+    Yields
+    ------
+    segments : np.ndarray [shape=(n_segments, length), dtype=float32]
+        The next segments; never more than fit into about 30 s.
+
+    Raises
+    ------
+    AudioError
+        As `load` and `cut`.
+
+    See Also
+    --------
+    Notebook ``2_mfcc_extraction`` introduces this helper.
+    """
+    rest, found = np.zeros(0, np.float32), False
+    for block in blocks(path):
+        y = np.concatenate([rest, block])
+        whole = len(y) // length * length
+        if whole:
+            found = True
+            yield cut(y[:whole], length)
+        rest = y[whole:]
+    if not found or len(rest) >= (shortest or length):
+        yield cut(rest, length, shortest=shortest)

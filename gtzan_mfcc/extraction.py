@@ -3,9 +3,9 @@
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -15,16 +15,20 @@ import joblib
 import librosa
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits
 
 from gtzan_mfcc import audio, augmentation, dataset, features
-from gtzan_mfcc._progress import bar
+from gtzan_mfcc._disk import CacheError, Item, Rows, aside, writing_to
+from gtzan_mfcc._progress import bar, note
+
+__all__ = ["KAGGLE_SEGMENT_LENGTH", "CacheError", "Segments", "extract_features", "extract_mfcc"]
 
 KAGGLE_SEGMENT_LENGTH = audio.SEGMENT_LENGTH - 1
 """Samples in a segment of Kaggle's ``features_3_sec.csv``."""
 
 # Raised when what is extracted changes for the same settings, so that no older cache is read.
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -100,11 +104,12 @@ def extract_mfcc(
     seed : int
         Seed of the augmentations.
     n_jobs : int
-        Number of processes; -1 for one a core.
+        Number of processes; -1 for one a core, or for all workers of a cluster.
     cache : str or Path, optional
-        A folder in which the result is kept, and from which it is read when tracks
-        (names, sizes and dates of the files) and settings are the same. By default
-        ``build/cache`` of the project.
+        A folder in which the result is kept as it is made. A track is not computed again
+        as long as its file (path, size and date), the settings and the packages are the
+        same; a run that was stopped goes on where it was. By default ``build/cache`` of
+        the project.
     strict : bool
         Raise at the first track that cannot be used, instead of leaving it out.
     progress : bool
@@ -120,8 +125,17 @@ def extract_mfcc(
     ------
     AudioError
         If no track at all can be used, or, with `strict`, if one cannot.
+    CacheError
+        If `cache` cannot be written to; what was finished is kept.
     ValueError
         If there is no augmentation of that name.
+
+    Notes
+    -----
+    The tracks go through joblib. With ``joblib.parallel_config(backend="dask")`` (or ray's)
+    around the call they are spread over the workers of a cluster, who must find the files
+    under the same paths; only this process writes to `cache`. The result is the same to
+    the last bit.
 
     See Also
     --------
@@ -135,35 +149,18 @@ def extract_mfcc(
             f"{', '.join(augmentation.AUGMENTATIONS)}."
         )
     copies = ("original", *augmentations)
-    work = partial(
-        _track_mfcc, copies=copies, seed=seed, n_mfcc=n_mfcc, n_fft=n_fft, hop_length=hop_length
-    )
-
-    def compute(folder: Path) -> None:
-        results, left_out = _map_tracks(work, tracks, n_jobs, strict, progress)
-        np.save(folder / "mfcc.npy", np.concatenate([mfcc for _, mfcc in results]))
-        rows = [
-            (position, segment, copy)
-            for position, mfcc in results
-            for copy in copies
-            for segment in range(len(mfcc) // len(copies))
-        ]
-        table = pd.DataFrame(rows, columns=["position", "segment", "augmentation"])
-        table.to_csv(folder / "segments.csv", index=False)
-        left_out.to_csv(folder / "left_out.csv", index=False)
-
-    settings = ["mfcc", copies, seed, n_mfcc, n_fft, hop_length]
-    files = ["mfcc.npy", "segments.csv", "left_out.csv"]
-    folder = _cached(compute, files, tracks, settings, cache)
-    table = pd.read_csv(folder / "segments.csv")
-    facts = tracks.iloc[table.pop("position")].drop(columns="path").reset_index(drop=True)
+    settings = {"copies": copies, "seed": seed, "n_mfcc": n_mfcc}
+    settings |= {"n_fft": n_fft, "hop_length": hop_length}
+    work = partial(_track_mfcc, **settings)
+    rows = _extract("mfcc", work, tracks, n_jobs, cache, strict, progress)
+    counts = np.array([item.n_rows for item in rows.items])
+    segments = [np.arange(n // len(copies)) for n in counts]
+    table = tracks.iloc[np.repeat(np.arange(len(tracks)), counts)].drop(columns="path")
     # In alphabetical order; of a selection of tracks, no genre that is not in it.
-    facts["genre"] = pd.Categorical(facts["genre"].astype(str))
-    return Segments(
-        np.load(folder / "mfcc.npy", mmap_mode="r"),
-        pd.concat([facts, table], axis=1),
-        pd.read_csv(folder / "left_out.csv"),
-    )
+    table["genre"] = pd.Categorical(table["genre"].astype(str))
+    table["segment"] = np.concatenate([np.tile(of_track, len(copies)) for of_track in segments])
+    table["augmentation"] = np.concatenate([np.repeat(copies, len(k)) for k in segments])
+    return Segments(rows.array(), table.reset_index(drop=True), _left_out(tracks, rows))
 
 
 def extract_features(
@@ -201,77 +198,68 @@ def extract_features(
     ------
     AudioError
         If no track at all can be used, or, with `strict`, if one cannot.
+    CacheError
+        If `cache` cannot be written to; what was finished is kept.
 
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
     """
     work = partial(_track_features, whole_tracks=whole_tracks)
-
-    def compute(folder: Path) -> None:
-        results, left_out = _map_tracks(work, tracks, n_jobs, strict, progress)
-        genres = tracks["genre"].to_list()
-        table = pd.concat([rows.assign(label=genres[position]) for position, rows in results])
-        table.to_csv(folder / "features.csv", index=False)
-        left_out.to_csv(folder / "left_out.csv", index=False)
-
-    # The labels stand in the file itself.
-    settings = ["features", whole_tracks, tracks["genre"].to_list()]
-    folder = _cached(compute, ["features.csv", "left_out.csv"], tracks, settings, cache)
+    rows = _extract("features", work, tracks, n_jobs, cache, strict, progress)
+    table = pd.DataFrame(rows.array(), columns=["length", *features.FEATURE_NAMES])
+    table["length"] = table["length"].astype(int)
+    names, genres = [], []
+    for track, genre, item in zip(tracks["track"], tracks["genre"], rows.items):
+        pieces = [""] if whole_tracks else [f".{k}" for k in range(item.n_rows)]
+        names += [f"{track}{piece}.wav" for piece in pieces[: item.n_rows]]
+        genres += [genre] * item.n_rows
+    table.insert(0, "filename", names)
+    table["label"] = pd.Categorical(genres)
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / "features.csv", path)
-    table = dataset.load_feature_table(folder / "features.csv")
-    return table, pd.read_csv(folder / "left_out.csv")
+        with aside(Path(path)) as unfinished:
+            table.to_csv(unfinished, index=False)
+    return table, _left_out(tracks, rows)
 
 
 def _track_mfcc(
-    track: str, path: str, *, copies: Sequence[str], seed: int, **settings: int
+    track: str, path: str, *, copies: Sequence[str], seed: int, n_mfcc: int, **spectrum: int
 ) -> np.ndarray:
-    segments = audio.cut(audio.load(path))
-    return np.concatenate(
-        [
-            features.mfcc(augmentation.augment(segments, copy, track=track, seed=seed), **settings)
-            for copy in copies
-        ]
-    )
+    # Each augmentation has a generator of its own, which goes on from batch to batch.
+    draw = {copy: augmentation.track_generator(track, copy, seed=seed) for copy in copies}
+    mfcc = {copy: [] for copy in copies}
+    for batch in audio.segments(path):
+        original = features.mel_power(batch, **spectrum)
+        for copy in copies:
+            if copy == "original":
+                mel = original
+            elif copy == "random_gain":
+                # Louder by a factor is stronger by its square: no need to transform it again.
+                # What the augmentation makes of a signal that is 1 is the factor.
+                ones = np.ones((len(batch), 1), np.float32)
+                factor = augmentation.random_gain(ones, seed=draw[copy])
+                mel = original * np.square(factor)[:, np.newaxis]
+            else:
+                augmented = augmentation.augment(batch, copy, seed=draw[copy])
+                mel = features.mel_power(augmented, **spectrum)
+            mfcc[copy].append(features.cepstrum(mel, n_mfcc))
+    return np.concatenate([batch for copy in copies for batch in mfcc[copy]])
 
 
-def _track_features(track: str, path: str, *, whole_tracks: bool) -> pd.DataFrame:
-    y = audio.load(path)
+def _track_features(track: str, path: str, *, whole_tracks: bool) -> np.ndarray:
     if whole_tracks:
-        signals, names = y[np.newaxis], [f"{track}.wav"]
+        batches = [audio.load(path)[np.newaxis]]
     else:
         # Segments start every 66,150 samples, and leave out the last of them.
-        signals = audio.cut(y, shortest=KAGGLE_SEGMENT_LENGTH)[:, :KAGGLE_SEGMENT_LENGTH]
-        names = [f"{track}.{k}.wav" for k in range(len(signals))]
-    table = pd.DataFrame(features.tabular_features(signals), columns=features.FEATURE_NAMES)
-    table.insert(0, "filename", names)
-    table.insert(1, "length", signals.shape[1])
-    return table
-
-
-def _map_tracks(
-    work: Callable, tracks: pd.DataFrame, n_jobs: int, strict: bool, progress: bool
-) -> tuple[list[tuple[int, object]], pd.DataFrame]:
-    """Apply `work` to each track; give (position, result) of those that worked, and the rest."""
-    names_and_paths = list(zip(tracks["track"], tracks["path"]))
-    outcomes = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
-        joblib.delayed(_attempt)(work, track, path) for track, path in names_and_paths
+        cut = audio.segments(path, shortest=KAGGLE_SEGMENT_LENGTH)
+        batches = (batch[:, :KAGGLE_SEGMENT_LENGTH] for batch in cut)
+    return np.concatenate(
+        [
+            np.insert(features.tabular_features(batch), 0, batch.shape[1], axis=1)
+            for batch in batches
+        ]
     )
-    outcomes = bar(outcomes, "track", progress, total=len(tracks))
-    results, left_out = [], []
-    for position, outcome in enumerate(outcomes):
-        if not isinstance(outcome, audio.AudioError):
-            results.append((position, outcome))
-        elif strict:
-            raise outcome
-        else:
-            left_out.append((*names_and_paths[position], str(outcome)))
-    if not results:
-        reason = left_out[0][2] if left_out else "the track table is empty."
-        raise audio.AudioError(f"none of {len(tracks)} tracks can be used; the first: {reason}")
-    return results, pd.DataFrame(left_out, columns=["track", "path", "reason"])
 
 
 def _attempt(work: Callable, track: str, path: str) -> object:
@@ -289,35 +277,117 @@ def _attempt(work: Callable, track: str, path: str) -> object:
         return audio.AudioError(reason)
 
 
-def _cached(
-    compute: Callable[[Path], None],
-    names: Sequence[str],
+def _extract(
+    kind: str,
+    work: partial,
     tracks: pd.DataFrame,
-    settings: list,
+    n_jobs: int,
     cache: str | Path | None,
-) -> Path:
-    """Return the folder that `compute` filled with files of these names, now or earlier."""
-    files = []
-    for track, path in zip(tracks["track"], tracks["path"]):
-        stat = os.stat(path) if os.path.exists(path) else None
-        files.append((track, str(path), stat and (stat.st_size, stat.st_mtime_ns)))
-    made_by = [_CACHE_VERSION, *map(version, ("audiomentations", "librosa", "numpy", "scipy"))]
-    key = hashlib.sha256(json.dumps([made_by, settings, files]).encode()).hexdigest()[:16]
+    strict: bool,
+    progress: bool,
+) -> Rows:
+    """Give the rows that `work` makes of each track, now or earlier, as the cache holds them."""
+    keys = _keys(tracks, [kind, work.keywords])
     cache = Path(cache) if cache is not None else dataset.build_dir() / "cache"
-    folder = cache / f"{settings[0]}-{key}"
-    if all((folder / name).is_file() for name in names):
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)  # Someone took away a part of it.
-    cache.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=cache, prefix="unfinished-"))
+    folder = cache / f"{kind}-{_digest(keys)}"
+    if not Rows(folder).is_complete(len(keys)):
+        with _only_one(folder, progress):
+            # Another process may have finished it in the meantime.
+            if not Rows(folder).is_complete(len(keys)):
+                _fill(folder, work, tracks, keys, n_jobs, strict, progress)
+    rows = Rows(folder)
+    _check(rows.items, strict)
+    return rows
+
+
+def _fill(
+    folder: Path,
+    work: Callable,
+    tracks: pd.DataFrame,
+    keys: list[str],
+    n_jobs: int,
+    strict: bool,
+    progress: bool,
+) -> None:
+    """Make a folder with the rows of these tracks; copy those that were made before."""
+    kind = folder.name.partition("-")[0]
+    rows = Rows(folder.with_suffix(".unfinished"))
+    made = {
+        item.key: (other, item)
+        for other in map(Rows, folder.parent.glob(f"{kind}-*/"))
+        for item in other.items
+        if item.n_rows and other.folder != rows.folder
+    }
+    with writing_to(folder.parent):
+        rows.go_on()
+    _check(rows.items, strict)
+    done = len(rows.items)
+    jobs = list(zip(keys, tracks["track"], tracks["path"]))[done:]
+    outcomes = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
+        joblib.delayed(_attempt)(work, track, path) for key, track, path in jobs if key not in made
+    )
     try:
-        compute(unfinished)
-        # Renamed when complete: a run that is stopped leaves nothing that looks finished.
-        os.rename(unfinished, folder)
-    except OSError:
-        # Another process may have finished the same work first.
-        if not folder.is_dir():
-            raise
+        for key, track, path in bar(jobs, "track", progress, total=len(keys), initial=done):
+            outcome = made[key][0].of(made[key][1]) if key in made else next(outcomes)
+            if outcome is None:
+                outcome = _attempt(work, track, path)
+            with writing_to(folder.parent):
+                if isinstance(outcome, audio.AudioError):
+                    rows.append(key, None, str(outcome))
+                else:
+                    rows.append(key, outcome)
+            _check(rows.items[-1:], strict)
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return folder
+        with warnings.catch_warnings():
+            # joblib is sorry for the tracks that are lost when the loop is left early.
+            warnings.simplefilter("ignore", UserWarning)
+            outcomes.close()
+    if not len(rows):
+        reason = rows.items[0].reason if rows.items else "the track table is empty."
+        raise audio.AudioError(f"none of {len(keys)} tracks can be used; the first: {reason}")
+    with writing_to(folder.parent):
+        rows.finish(folder)
+
+
+def _check(items: list[Item], strict: bool) -> None:
+    """Raise, if so asked, for the first track that was left out."""
+    if strict and (reasons := [item.reason for item in items if item.reason]):
+        raise audio.AudioError(reasons[0])
+
+
+@contextmanager
+def _only_one(folder: Path, progress: bool) -> Iterator[None]:
+    """Let other processes that want to make the same folder wait."""
+    lock = FileLock(f"{folder}.lock")
+    with writing_to(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            note(f"another process is at work on {folder}; waiting for it", progress)
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _keys(tracks: pd.DataFrame, settings: list) -> list[str]:
+    """Make a key a track, which changes with its file, the settings and the packages."""
+    versions = map(version, ("audiomentations", "librosa", "numpy", "python-stretch", "scipy"))
+    made_by = [_CACHE_VERSION, *versions, settings]
+    keys = []
+    for track, path in zip(tracks["track"], tracks["path"]):
+        stat = os.stat(path) if os.access(path, os.R_OK) else None
+        keys.append(_digest([made_by, track, str(path), stat and [stat.st_size, stat.st_mtime_ns]]))
+    return keys
+
+
+def _digest(content: list) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _left_out(tracks: pd.DataFrame, rows: Rows) -> pd.DataFrame:
+    reasons = np.array([item.reason for item in rows.items], dtype=object)
+    table = tracks[["track", "path"]].assign(reason=reasons)
+    return table[table["reason"].notna()].reset_index(drop=True)

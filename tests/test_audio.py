@@ -1,4 +1,5 @@
 import struct
+import tracemalloc
 
 import librosa
 import numpy as np
@@ -57,7 +58,45 @@ def test_other_sample_rates_are_resampled_as_librosa_does(write, tone, rate):
     path = write("fast.wav", np.stack([tone, tone / 2], axis=1), rate)
     y = audio.load(path)
     assert y.dtype == np.float32
-    np.testing.assert_allclose(y, librosa.load(path, sr=22_050)[0], atol=1e-4)
+    np.testing.assert_array_equal(y, librosa.load(path, sr=22_050)[0])
+
+
+@pytest.fixture
+def noise(write):
+    """Write noise of so many samples, and give the file's path."""
+
+    def noise(samples, rate=22_050, channels=1, name="noise.wav", **settings):
+        shape = (samples, channels) if channels > 1 else samples
+        return write(name, np.random.default_rng(0).uniform(-0.5, 0.5, shape), rate, **settings)
+
+    return noise
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [8_000, 22_050, 32_000, 44_100, 48_000])
+@pytest.mark.parametrize("seconds", [4, 30, 60, 70.3])
+def test_blocks_joined_are_the_whole_signal(noise, seconds, rate, channels):
+    for samples in (int(seconds * rate) + k for k in (-1, 0, 1)):
+        path = noise(samples, rate, channels)
+        blocks = list(audio.blocks(path))
+        assert {block.dtype for block in blocks} == {np.dtype(np.float32)}
+        assert max(map(len, blocks)) < 31 * 22_050
+        np.testing.assert_array_equal(np.concatenate(blocks), audio.load(path))
+        np.testing.assert_array_equal(np.concatenate(blocks), librosa.load(path, sr=22_050)[0])
+
+
+def test_blocks_have_the_sample_rate_asked_for(noise):
+    path = noise(70 * 16_000, 16_000)
+    blocks = np.concatenate(list(audio.blocks(path, sample_rate=48_000)))
+    np.testing.assert_array_equal(blocks, librosa.load(path, sr=48_000)[0])
+
+
+def test_a_fault_after_30_s_is_told_with_its_place(write):
+    y = np.zeros(70 * 22_050, np.float32)
+    y[45 * 22_050] = np.nan
+    path = write("late.wav", y, subtype="FLOAT")
+    with pytest.raises(audio.AudioError, match="1 of the 661,500 samples from 30 s on are NaN"):
+        audio.load(path)
 
 
 def test_sample_rate_of_the_result_can_be_chosen(write, tone):
@@ -98,7 +137,7 @@ def folder(path):
         ),
         (
             lambda path: soundfile.write(path, [0, np.nan, np.inf, 0.1], 22_050, subtype="FLOAT"),
-            "2 of 4 samples are NaN, infinite",
+            "2 of the 4 samples from 0 s on are NaN, infinite",
             "export the file again",
         ),
     ],
@@ -204,10 +243,96 @@ def test_cut_gives_the_studys_number_of_segments(reference):
 def test_absurdly_loud_file_is_refused(tmp_path):
     path = tmp_path / "loud.wav"
     soundfile.write(path, np.full(70_000, 1e30, np.float32), 22_050, subtype="FLOAT")
-    with pytest.raises(audio.AudioError, match=r"loud.wav: 70,000 of 70,000 .* above 1e\+10"):
+    with pytest.raises(audio.AudioError, match=r"loud.wav: 70,000 of the 70,000 .* above 1e\+10"):
         audio.load(path)
 
 
 def test_cut_takes_one_channel():
     with pytest.raises(ValueError, match=r"shape \(2, 66150\)"):
         audio.cut(np.zeros((2, 66_150), np.float32))
+
+
+WHOLE, SHORTEST, BLOCK = audio.SEGMENT_LENGTH, audio.SHORTEST_SEGMENT, 30 * audio.SAMPLE_RATE
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        *(SHORTEST + k for k in (0, 1)),
+        *(WHOLE + k for k in (-1, 0, 1)),
+        *(WHOLE + SHORTEST + k for k in (-1, 0, 1)),
+        *(BLOCK - WHOLE + SHORTEST + k for k in (-1, 0, 1)),
+        *(BLOCK + k for k in (-1, 0, 1)),
+        *(BLOCK + SHORTEST + k for k in (-1, 0, 1)),
+        *(2 * BLOCK + k for k in (-1, 0, 1, SHORTEST)),
+        3 * BLOCK + 12_345,
+    ],
+)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"shortest": None}, {"length": 50_001, "shortest": 7}, {"length": 800_000, "shortest": 1}],
+    ids=str,
+)
+def test_segments_joined_are_what_cut_gives(noise, samples, settings):
+    path = noise(samples)
+    if settings.get("shortest", 0) is None and samples < WHOLE:
+        with pytest.raises(audio.AudioError):
+            list(audio.segments(path, **settings))
+        return
+    segments = list(audio.segments(path, **settings))
+    np.testing.assert_array_equal(
+        np.concatenate(segments), audio.cut(audio.load(path), **settings), strict=True
+    )
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100])
+@pytest.mark.parametrize("seconds", [29.995, 30, 63, 92.99])
+def test_segments_of_a_resampled_file_are_what_cut_gives(noise, seconds, rate):
+    path = noise(int(seconds * rate), rate, channels=2)
+    segments = np.concatenate(list(audio.segments(path)))
+    np.testing.assert_array_equal(segments, audio.cut(audio.load(path)))
+
+
+def test_segments_come_a_few_at_a_time(noise):
+    counts = [len(batch) for batch in audio.segments(noise(100 * 22_050))]
+    assert counts == [10, 10, 10, 3]
+
+
+@pytest.mark.parametrize(
+    ("samples", "shortest"), [(1, SHORTEST), (SHORTEST - 1, SHORTEST), (WHOLE - 1, None)]
+)
+def test_segments_refuse_a_file_as_cut_does(noise, samples, shortest):
+    path = noise(samples)
+    with pytest.raises(audio.AudioError) as from_cut:
+        audio.cut(audio.load(path), shortest=shortest)
+    with pytest.raises(audio.AudioError) as from_segments:
+        list(audio.segments(path, shortest=shortest))
+    assert str(from_segments.value) == str(from_cut.value)
+
+
+def test_a_file_cut_short_raises_after_its_last_whole_segment(noise):
+    path = rewrite(noise(70 * 22_050), lambda b: b[: 44 + 2 * 40 * 22_050])
+    segments = audio.segments(path)
+    assert len(next(segments)) == 10
+    assert len(next(segments)) == 3
+    with pytest.raises(audio.AudioError, match=r"cut short, with 882,000 of the 1,543,500"):
+        next(segments)
+
+
+def test_a_long_file_takes_no_more_memory_than_a_short_one(tmp_path):
+    def peak(minutes):
+        minute = np.random.default_rng(0).integers(-9_999, 9_999, (60 * 44_100, 2), np.int16)
+        with soundfile.SoundFile(tmp_path / "long.wav", "w", 44_100, 2, "PCM_16") as file:
+            for _ in range(minutes):
+                file.write(minute)
+        del minute
+        tracemalloc.start()
+        try:
+            assert sum(map(len, audio.segments(tmp_path / "long.wav"))) == 20 * minutes
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    # The 20 minutes as a whole would take 420 MB.
+    assert 10e6 < peak(1) < 60e6
+    assert peak(20) < peak(1) + 1e6

@@ -1,5 +1,5 @@
+import errno
 import os
-import shutil
 from functools import partial
 
 import librosa
@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from gtzan_mfcc import audio, augmentation, dataset, extraction, features
+from gtzan_mfcc._disk import Rows
 
 
 @pytest.fixture
@@ -39,8 +40,13 @@ def no_work(monkeypatch):
     def work(*_, **__):
         raise RuntimeError("worked")
 
-    monkeypatch.setattr(features, "mfcc", work)
-    monkeypatch.setattr(features, "tabular_features", work)
+    monkeypatch.setattr(audio, "load", work)
+    monkeypatch.setattr(audio, "segments", work)
+
+
+def finished(cache):
+    """Folders of results that are complete, as far as one sees from outside."""
+    return [path for path in cache.iterdir() if path.is_dir() and path.suffix != ".unfinished"]
 
 
 BAD_FILES = {
@@ -118,7 +124,9 @@ def test_augmented_copies_follow_the_originals_track_by_track(extract, tracks):
     assert table["augmentation"].to_list() == 2 * list(np.repeat(["original", *copies], 2))
     y = audio.cut(audio.load(tracks.loc[1, "path"]))
     for position, copy in ((6, "original"), (8, "white_noise"), (10, "random_gain")):
-        y_copy = augmentation.augment(y, copy, track="loud.00001", seed=0)
+        y_copy = augmentation.augment(
+            y, copy, seed=augmentation.track_generator("loud.00001", copy, seed=0)
+        )
         np.testing.assert_allclose(
             segments.mfcc[position : position + 2], features.mfcc(y_copy), atol=1e-3
         )
@@ -172,7 +180,23 @@ def test_features_leave_bad_files_out(extract_features, spoiled_tracks):
 def test_strict_raises_at_the_first_bad_file(spoiled_tracks, cache, request, how, n_jobs):
     with pytest.raises(audio.AudioError, match=r"empty\.wav: the file is empty"):
         request.getfixturevalue(how)(spoiled_tracks, strict=True, n_jobs=n_jobs)
-    assert not list(cache.iterdir())
+    assert not finished(cache)
+
+
+@pytest.mark.parametrize("how", ["extract", "extract_features"])
+def test_strict_raises_for_a_track_left_out_before(spoiled_tracks, cache, request, how):
+    extract = request.getfixturevalue(how)
+    extract(spoiled_tracks)
+    assert len(finished(cache)) == 1
+    with pytest.raises(audio.AudioError, match=r"empty\.wav: the file is empty"):
+        extract(spoiled_tracks, strict=True)
+
+
+def test_a_run_that_strict_has_ended_can_go_on_without(extract, spoiled_tracks):
+    for _ in range(2):
+        with pytest.raises(audio.AudioError, match=r"empty\.wav: the file is empty"):
+            extract(spoiled_tracks, strict=True)
+    assert len(extract(spoiled_tracks).left_out) == len(BAD_FILES)
 
 
 def test_strict_is_content_with_good_files(extract, tracks):
@@ -182,9 +206,10 @@ def test_strict_is_content_with_good_files(extract, tracks):
 @pytest.mark.parametrize("how", ["extract", "extract_features"])
 def test_nothing_but_bad_files_raises(spoiled_tracks, cache, request, how):
     bad = spoiled_tracks[spoiled_tracks["track"].isin(["loud.text", "loud.short"])]
-    with pytest.raises(audio.AudioError, match=r"none of 2 tracks can be used; the first:.*short"):
-        request.getfixturevalue(how)(bad)
-    assert not list(cache.iterdir())
+    for _ in range(2):
+        with pytest.raises(audio.AudioError, match=r"none of 2 tracks can be used; .*short\.wav: "):
+            request.getfixturevalue(how)(bad)
+    assert not finished(cache)
 
 
 def test_no_tracks_at_all_raise(extract, tracks):
@@ -223,7 +248,7 @@ def test_facts_of_the_tracks_are_never_out_of_date(extract, tracks, request):
 
 def test_the_default_cache_is_in_the_build_folder(tracks):
     extraction.extract_mfcc(tracks[:1], n_jobs=1, progress=False)
-    (folder,) = (dataset.build_dir() / "cache").iterdir()
+    (folder,) = finished(dataset.build_dir() / "cache")
     assert folder.name.startswith("mfcc-")
 
 
@@ -254,48 +279,58 @@ def test_changed_files_are_computed_anew(extract, tracks, tone):
     assert not np.allclose(after.mfcc[0], before[0])
 
 
-def test_touched_files_and_other_tracks_are_computed_anew(extract, tracks, request):
+def test_touched_files_and_other_names_are_computed_anew(extract, tracks, request):
     extract(tracks)
     request.getfixturevalue("no_work")
-    for other in (tracks[:3], tracks[::-1], tracks.assign(track=["a", "b", "c", "d"])):
-        with pytest.raises(RuntimeError, match="worked"):
-            extract(other)
+    with pytest.raises(RuntimeError, match="worked"):
+        extract(tracks.assign(track=["a", "b", "c", "d"]))
     os.utime(tracks.loc[3, "path"], (0, 0))
     with pytest.raises(RuntimeError, match="worked"):
         extract(tracks)
 
 
-@pytest.mark.parametrize(
-    ("place", "error"),
-    [
-        ("work", RuntimeError),
-        ("work", KeyboardInterrupt),
-        ("writing", KeyboardInterrupt),
-        ("writing", OSError),
-    ],
-)
-def test_a_run_that_is_stopped_leaves_nothing(extract, tracks, cache, monkeypatch, error, place):
+def test_other_selections_and_orders_are_copied(extract, tracks, request):
+    whole = extract(tracks)
+    request.getfixturevalue("no_work")
+    np.testing.assert_array_equal(extract(tracks[:3]).mfcc, whole.mfcc[:6])
+    order = [6, 7, 4, 5, 2, 3, 0, 1]
+    np.testing.assert_array_equal(extract(tracks[::-1]).mfcc, whole.mfcc[order])
+
+
+@pytest.mark.parametrize("place", ["work", "writing", "finishing"])
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
+def test_a_run_that_is_stopped_leaves_nothing_that_looks_finished(
+    extract, tracks, cache, monkeypatch, error, place
+):
+    places = {
+        "work": (extraction, "_attempt"),
+        "writing": (Rows, "append"),
+        "finishing": (Rows, "finish"),
+    }
+
     def stop(*_, **__):
         raise error("stopped")
 
     with monkeypatch.context() as patch:
-        if place == "work":
-            patch.setattr(features, "mfcc", stop)
-        else:  # When the array is written, but not the table.
-            patch.setattr(pd.DataFrame, "to_csv", stop)
+        patch.setattr(*places[place], stop)
         with pytest.raises(error, match="stopped"):
             extract(tracks)
-    assert not list(cache.iterdir())
+    assert not finished(cache)
     assert len(extract(tracks)) == 8
+    assert len(finished(cache)) == 1
+    assert not list(cache.glob("*.unfinished"))
 
 
-def test_a_result_that_another_process_finished_first_is_taken(extract, tracks, monkeypatch):
-    def rename(unfinished, folder):
-        shutil.copytree(unfinished, folder)
-        raise OSError("Directory not empty")
+def test_a_failure_to_write_is_told_with_the_folder(extract, tracks, cache, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(extraction.os, "rename", rename)
-    assert len(extract(tracks)) == 8
+    for place in ("append", "finish"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Rows, place, full)
+            with pytest.raises(extraction.CacheError, match="No space left") as caught:
+                extract(tracks)
+        assert str(caught.value).startswith(f"{cache} cannot be written to")
 
 
 def test_the_number_of_workers_changes_no_byte(tracks, tmp_path):
@@ -304,7 +339,7 @@ def test_the_number_of_workers_changes_no_byte(tracks, tmp_path):
         extraction.extract_mfcc(tracks, augmentations=augmentation.AUGMENTATIONS, **settings)
         extraction.extract_features(tracks, **settings)
     files = sorted(path.relative_to(tmp_path / "jobs-1") for path in tmp_path.glob("jobs-1/*/*"))
-    assert len(files) == 5
+    assert [path.name for path in files] == 2 * ["items.jsonl", "rows.npy"]
     for path in files:
         one, two = ((tmp_path / f"jobs-{n_jobs}" / path).read_bytes() for n_jobs in (1, 2))
         assert one == two, path
@@ -381,21 +416,21 @@ def test_genres_that_are_not_there_are_not_reported(extract, tracks):
 
 def test_a_cache_with_a_part_missing_is_made_again(extract, tracks, cache):
     whole = extract(tracks)
-    (lost,) = cache.glob("*/mfcc.npy")
+    (lost,) = cache.glob("*/rows.npy")
     lost.unlink()
     np.testing.assert_array_equal(extract(tracks).mfcc, whole.mfcc)
 
 
 @pytest.mark.parametrize("error", [PermissionError("no access"), librosa.ParameterError("odd")])
 def test_an_unforeseen_fault_of_one_file_does_not_end_the_run(extract, tracks, monkeypatch, error):
-    load = audio.load
+    segments = audio.segments
 
-    def load_all_but_one(path):
+    def read_all_but_one(path):
         if path == tracks.loc[1, "path"]:
             raise error
-        return load(path)
+        return segments(path)
 
-    monkeypatch.setattr(audio, "load", load_all_but_one)
+    monkeypatch.setattr(audio, "segments", read_all_but_one)
     (reason,) = extract(tracks).left_out["reason"]
     assert str(error) in reason
     assert tracks.loc[1, "path"] in reason
