@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -16,6 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from gtzan_mfcc import features, splits
+from gtzan_mfcc._disk import aside
 from gtzan_mfcc._progress import bar
 
 if TYPE_CHECKING:  # Counting must not wait for TensorFlow.
@@ -303,11 +303,8 @@ def cross_validate(
         path = keep / f"fold-{number}-{hashlib.sha256(made_by + rows).hexdigest()[:16]}.npz"
         if not path.is_file():
             tested = _test_once(fit_model, segments, train, test)
-            # Renamed when complete: a run that is stopped leaves nothing that looks finished.
-            unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
-            with unfinished.open("wb") as file:
-                np.savez(file, **tested)
-            unfinished.replace(path)
+            with aside(path) as unfinished:
+                np.savez(unfinished, **tested)
         with np.load(path) as kept:
             table = segments.table.iloc[test].assign(fold=number, fit_seconds=kept["fit_seconds"])
             by_genre = pd.DataFrame(kept["scores"], table.index, segments.genres)

@@ -15,6 +15,7 @@ from IPython.display import Audio, Markdown
 from matplotlib.axes import Axes
 
 from gtzan_mfcc import dataset, plots
+from gtzan_mfcc._disk import aside
 from gtzan_mfcc.audio import SAMPLE_RATE
 
 _PACKAGES = ("audiomentations", "keras", "librosa", "numpy", "scikit-learn", "tensorflow")
@@ -138,9 +139,8 @@ def record(name: str, *, corpus: str, split: str, seed: int, **results: object) 
         "results": rounded,
         "versions": {package: version(package) for package in _PACKAGES},
     }
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
-    unfinished.replace(path)
+    with aside(path) as unfinished:
+        unfinished.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
     return entries[name]
 
 
@@ -159,7 +159,7 @@ def fill_in(text: str, results: dict) -> str:
     -------
     text : str
         Shares in percent with one decimal, intervals as "94.9 to 97.1 %", counts with
-        commas.
+        commas, and ratios (whatever ends in ``ratio``) with one decimal.
 
     Raises
     ------
@@ -171,6 +171,8 @@ def fill_in(text: str, results: dict) -> str:
         value = results[match[1]]["results"][match[2]]
         if isinstance(value, list):
             shown = f"{value[0]:.1%} to {value[1]:.1%}".replace("% to", " to")
+        elif match[2].endswith("ratio"):
+            shown = f"{value:.1f}"
         else:
             shown = f"{value:,}" if isinstance(value, int) else f"{value:.1%}"
         return f"<!--{match[1]}.{match[2]}-->{shown.replace('%', ' %')}<!--/-->"
