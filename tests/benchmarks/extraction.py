@@ -1,0 +1,282 @@
+"""How fast, how large and how flat: `extract_mfcc` beside the study's way of extraction.
+
+``make bench`` runs all of it on GTZAN (or on the toy corpus, where there is none); a quick
+look is ``python tests/benchmarks/extraction.py --tracks 20 --rounds 2 ratio``. Every run is
+a process of its own, and the two ways take turns, so that a noisy machine is noisy to both.
+"""
+
+import argparse
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import audiomentations
+import librosa
+import numpy as np
+import pandas as pd
+import psutil
+import scipy.fft
+import soundfile
+
+from gtzan_mfcc import audio, augmentation, dataset, extraction, features, snapshots
+
+SEED = 0
+SEGMENT = 66_150
+
+
+def corpus(n_tracks: int) -> pd.DataFrame:
+    """So many tracks, genre by genre in turn; each again, by another name, if there are fewer."""
+    tracks = dataset.load_tracks()
+    tracks = tracks[~tracks["path"].str.contains(r"jazz\.00054")]
+    turn = tracks.groupby("genre", observed=True).cumcount()
+    tracks = tracks.assign(turn=turn).sort_values(["turn", "genre"], kind="stable")
+    again = -(-n_tracks // len(tracks))
+    copies = [tracks.assign(track=tracks["track"] + (f".{k}" if k else "")) for k in range(again)]
+    return pd.concat(copies).head(n_tracks).reset_index(drop=True)
+
+
+def the_studys_way(tracks: pd.DataFrame, folder: Path) -> None:
+    """Load, slice, augment and transform one segment at a time; write indented JSON at the end."""
+    data = {"mapping": list(tracks["genre"].cat.categories), "labels": [], "mfcc": []}
+    for track, path, label in zip(tracks["track"], tracks["path"], tracks["genre"].cat.codes):
+        signal, rate = librosa.load(path, sr=22_050)
+        # The same generators as the package's, so that both draw the same numbers.
+        gain, noise, pitch = (
+            augmentation.track_generator(track, name, seed=SEED)
+            for name in augmentation.AUGMENTATIONS
+        )
+        for k in range(10):
+            segment = signal[k * SEGMENT : (k + 1) * SEGMENT]
+            if len(segment) < 129 * 512:
+                continue
+            segment = librosa.util.fix_length(segment, size=SEGMENT)
+            decibels = 20 * np.log10(gain.uniform(2, 4))
+            amplitude = max(noise.uniform(0.1, 0.4) * segment.std(), 1e-12)
+            semitones = pitch.uniform(-3, -1)
+            np.random.seed(noise.integers(2**32, dtype=np.uint32))
+            versions = [
+                segment,
+                audiomentations.Gain(decibels, decibels, p=1.0)(segment, rate),
+                audiomentations.AddGaussianNoise(amplitude, amplitude, p=1.0)(segment, rate),
+                audiomentations.PitchShift(semitones, semitones, p=1.0)(segment, rate),
+            ]
+            for version in versions:
+                mfcc = librosa.feature.mfcc(
+                    y=version, sr=rate, n_mfcc=13, n_fft=2048, hop_length=512
+                )
+                data["mfcc"].append(mfcc.T.tolist())
+                data["labels"].append(int(label))
+    with open(folder / "data.json", "w") as file:
+        json.dump(data, file, indent=4)
+
+
+def our_way(tracks: pd.DataFrame, folder: Path) -> None:
+    """Do all of that with one call."""
+    extraction.extract_mfcc(
+        tracks,
+        augmentations=augmentation.AUGMENTATIONS,
+        seed=SEED,
+        cache=folder,
+        progress=False,
+    )
+
+
+def one_long_file(path: str, folder: Path) -> None:
+    """Extract a table of one track."""
+    our_way(pd.DataFrame({"track": ["long"], "genre": ["any"], "path": [path]}), folder)
+
+
+def measure(way: str, what: int | str, folder: Path) -> dict:
+    """Run one way in a process of its own; seconds of the call, most memory, bytes written."""
+    process = psutil.Popen(
+        [sys.executable, __file__, "only", "--way", way, "--what", str(what), "--folder", folder],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, _resident(process))
+        time.sleep(0.1)
+    if process.returncode:
+        raise RuntimeError(f"{way} on {what} ended with {process.returncode}")
+    written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return {"seconds": float(process.stdout.read()), "megabytes": peak / 1e6, "bytes": written}
+
+
+def _resident(process: psutil.Popen) -> int:
+    """Bytes resident in a process and all its children; shared pages count each time."""
+    total = 0
+    for one in [process, *process.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += one.memory_info().rss
+    return total
+
+
+def ratio(n_tracks: int, rounds: int) -> dict:
+    """Let the two ways take turns on the same tracks; compare time, memory, bytes and results."""
+    print(f"\n{n_tracks} tracks with three augmented copies, {rounds} rounds in turn:")
+    results = {"the_studys_way": [], "our_way": []}
+    with tempfile.TemporaryDirectory() as temporary:
+        for number in range(rounds):
+            for way, measured in results.items():
+                folder = Path(temporary, f"{way}-{number}")
+                folder.mkdir()
+                measured.append(measure(way, n_tracks, folder))
+                print(
+                    "  {way:15} {seconds:7.1f} s {megabytes:7.0f} MB at most, {bytes:13,} bytes "
+                    "written".format(way=way, **measured[-1])
+                )
+        compare(n_tracks, Path(temporary, "the_studys_way-0"), Path(temporary, "our_way-0"))
+    theirs, ours = (pd.DataFrame(measured) for measured in results.values())
+    ratios = theirs["seconds"] / ours["seconds"]
+    share = ours["bytes"][0] / theirs["bytes"][0]
+    print(
+        f"  {ratios.median():.2f} times as fast (median; {ratios.min():.2f} to "
+        f"{ratios.max():.2f}), with {share:.1%} of the bytes"
+    )
+    return {
+        "speed_ratio": ratios.median(),
+        "slowest_ratio": ratios.min(),
+        "fastest_ratio": ratios.max(),
+        "share_of_bytes": share,
+        "ms_a_track": round(ours["seconds"].median() / n_tracks * 1000),
+        "study_ms_a_track": round(theirs["seconds"].median() / n_tracks * 1000),
+        "peak_mb": round(ours["megabytes"].max()),
+        "study_peak_mb": round(theirs["megabytes"].max()),
+        "tracks": n_tracks,
+        "rounds": rounds,
+    }
+
+
+def compare(n_tracks: int, theirs: Path, ours: Path) -> None:
+    """Compare the MFCCs of both ways, copy by copy."""
+    data = json.loads((theirs / "data.json").read_text())
+    n_copies = 1 + len(augmentation.AUGMENTATIONS)
+    study = np.array(data["mfcc"], np.float32)
+    study = study.reshape(-1, n_copies, *study.shape[1:])
+    segments = extraction.extract_mfcc(
+        corpus(n_tracks), augmentations=augmentation.AUGMENTATIONS, seed=SEED, cache=ours
+    )
+    # The study's copies stand beside each segment; ours follow track by track.
+    rows = segments.table.groupby("augmentation").indices
+    for position, copy in enumerate(("original", *augmentation.AUGMENTATIONS)):
+        difference = np.abs(segments.mfcc[rows[copy]] - study[:, position])
+        print(f"  {copy:12} MFCCs differ by {difference.max():.1e} at most", end="")
+        print(f", {difference.mean():.1e} on average")
+        if copy != "pitch_scale":
+            np.testing.assert_allclose(segments.mfcc[rows[copy]], study[:, position], atol=1e-3)
+
+
+def growth(sizes: tuple[int, ...]) -> dict:
+    """Show time and memory of our way against the number of tracks."""
+    print("\nTime and memory against the number of tracks:")
+    results = {}
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            measured = measure("our_way", size, Path(folder))
+        print(
+            f"  {size:5} tracks {measured['seconds']:7.1f} s"
+            f" = {measured['seconds'] / size * 1000:4.0f} ms a track,"
+            f" {measured['megabytes']:5.0f} MB at most over all processes"
+        )
+        results[f"ms_a_track_at_{size}"] = round(measured["seconds"] / size * 1000)
+        results[f"peak_mb_at_{size}"] = round(measured["megabytes"])
+    return results
+
+
+def long_file(hours: float) -> dict:
+    """Extract one file of some hours, 44.1 kHz stereo, with all copies."""
+    print(f"\nOne file of {hours} h:")
+    y = audio.load(corpus(1).loc[0, "path"])
+    stereo = np.stack([y, y[::-1]], axis=1)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary, "long.flac")
+        with soundfile.SoundFile(path, "w", 44_100, 2) as file:
+            for _ in range(int(hours * 3600 * 44_100 / len(y))):
+                file.write(stereo)
+        measured = measure("one_long_file", str(path), Path(temporary))
+    whole = hours * 3600 * 44_100 * 2 * 4 / 1e6
+    print(
+        f"  {measured['seconds']:.1f} s, {measured['megabytes']:.0f} MB at most over all "
+        f"processes (its samples alone would be {whole:.0f} MB)"
+    )
+    return {"hours": hours, "hour_file_peak_mb": round(measured["megabytes"])}
+
+
+def profile(n_tracks: int) -> dict:
+    """Time each step on one core; set the sum beside what FFTs and pitch shifts must cost."""
+    paths = corpus(n_tracks)["path"]
+    spent = dict.fromkeys(
+        ["load", *augmentation.AUGMENTATIONS, "MFCCs, 4 copies", "of which FFTs"], 0.0
+    )
+    spent |= dict.fromkeys(["dearer pitch_scale", "MFCCs by librosa, 4 copies", "JSON"], 0.0)
+
+    def timed(step: str, work: object, *args: object, **settings: object) -> object:
+        start = time.perf_counter()
+        result = work(*args, **settings)
+        spent[step] += (time.perf_counter() - start) / n_tracks * 1000
+        return result
+
+    window = np.hanning(2048).astype(np.float32)
+    for path in paths:
+        segments = audio.cut(timed("load", audio.load, path))
+        copies = [segments]
+        for name in augmentation.AUGMENTATIONS:
+            copies.append(timed(name, augmentation.augment, segments, name, seed=SEED))
+        for copy in copies:
+            mfcc = timed("MFCCs, 4 copies", features.mfcc, copy)
+            for signal in copy:
+                windows = np.lib.stride_tricks.sliding_window_view(np.pad(signal, 1024), 2048)
+                timed("of which FFTs", scipy.fft.rfft, windows[::512] * window)
+                timed("MFCCs by librosa, 4 copies", librosa.feature.mfcc, y=signal, n_mfcc=13)
+            with tempfile.TemporaryFile("w") as file:
+                timed("JSON", json.dump, {"mfcc": mfcc.tolist()}, file, indent=4)
+        for signal in segments:
+            dearer = audiomentations.PitchShift(-2, -2, p=1.0)
+            timed("dearer pitch_scale", dearer, signal, 22_050)
+    print(f"\nWhere the time goes, on one core, mean of {n_tracks} tracks:")
+    for step, milliseconds in spent.items():
+        print(f"  {step:28} {milliseconds:6.1f} ms a track")
+    ours = sum(list(spent.values())[:5])
+    floor = spent["pitch_scale"] + spent["of which FFTs"]
+    print(f"  sum of the first five        {ours:6.1f}; pitch shifts and FFTs alone {floor:.1f}")
+    return {"floor_ms_a_track": round(floor), "one_core_ms_a_track": round(ours)}
+
+
+def main() -> None:
+    """Run the parts that are named, by default all, and keep the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", default=["profile", "ratio", "growth", "long"])
+    parser.add_argument("--tracks", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 200, 400, 1000])
+    parser.add_argument("--hours", type=float, default=1)
+    for internal in ("--way", "--what", "--folder"):
+        parser.add_argument(internal, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.parts == ["only"]:
+        way = globals()[options.way]
+        what = corpus(int(options.what)) if options.what.isdigit() else options.what
+        start = time.perf_counter()
+        way(what, Path(options.folder))
+        print(time.perf_counter() - start)
+        return
+    parts = {
+        "profile": lambda: profile(min(options.tracks, 20)),
+        "ratio": lambda: ratio(options.tracks, options.rounds),
+        "growth": lambda: growth(tuple(options.sizes)),
+        "long": lambda: long_file(options.hours),
+    }
+    label = dataset.corpus_label(dataset.load_tracks()["track"])
+    print(f"{label}; {psutil.cpu_count()} cores")
+    for name in options.parts:
+        numbers = parts[name]()
+        snapshots.record(f"extraction_{name}", corpus=label, split="none", seed=SEED, **numbers)
+
+
+if __name__ == "__main__":
+    main()
