@@ -1,34 +1,22 @@
 """Track table to arrays: MFCCs of every segment, or the 57 features, in parallel and cached."""
 
-import hashlib
-import json
-import os
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
-import joblib
-import librosa
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits
 
-from gtzan_mfcc import audio, augmentation, dataset, features
-from gtzan_mfcc._disk import CacheError, Item, Rows, aside, writing_to
-from gtzan_mfcc._progress import bar, note
+from gtzan_mfcc import audio, augmentation, features
+from gtzan_mfcc._cache import left_out, rows_of_tracks
+from gtzan_mfcc._disk import CacheError, aside
 
 __all__ = ["KAGGLE_SEGMENT_LENGTH", "CacheError", "Segments", "extract_features", "extract_mfcc"]
 
 KAGGLE_SEGMENT_LENGTH = audio.SEGMENT_LENGTH - 1
 """Samples in a segment of Kaggle's ``features_3_sec.csv``."""
-
-# Raised when what is extracted changes for the same settings, so that no older cache is read.
-_CACHE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -152,7 +140,9 @@ def extract_mfcc(
     settings = {"copies": copies, "seed": seed, "n_mfcc": n_mfcc}
     settings |= {"n_fft": n_fft, "hop_length": hop_length}
     work = partial(_track_mfcc, **settings)
-    rows = _extract("mfcc", work, tracks, n_jobs, cache, strict, progress)
+    rows = rows_of_tracks(
+        "mfcc", work, tracks, n_jobs=n_jobs, cache=cache, strict=strict, progress=progress
+    )
     counts = np.array([item.n_rows for item in rows.items])
     segments = [np.arange(n // len(copies)) for n in counts]
     table = tracks.iloc[np.repeat(np.arange(len(tracks)), counts)].drop(columns="path")
@@ -160,7 +150,7 @@ def extract_mfcc(
     table["genre"] = pd.Categorical(table["genre"].astype(str))
     table["segment"] = np.concatenate([np.tile(of_track, len(copies)) for of_track in segments])
     table["augmentation"] = np.concatenate([np.repeat(copies, len(k)) for k in segments])
-    return Segments(rows.array(), table.reset_index(drop=True), _left_out(tracks, rows))
+    return Segments(rows.array(), table.reset_index(drop=True), left_out(tracks, rows))
 
 
 def extract_features(
@@ -206,7 +196,9 @@ def extract_features(
     Notebook ``1_features_ann`` introduces this helper.
     """
     work = partial(_track_features, whole_tracks=whole_tracks)
-    rows = _extract("features", work, tracks, n_jobs, cache, strict, progress)
+    rows = rows_of_tracks(
+        "features", work, tracks, n_jobs=n_jobs, cache=cache, strict=strict, progress=progress
+    )
     table = pd.DataFrame(rows.array(), columns=["length", *features.FEATURE_NAMES])
     table["length"] = table["length"].astype(int)
     names, genres = [], []
@@ -220,7 +212,7 @@ def extract_features(
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with aside(Path(path)) as unfinished:
             table.to_csv(unfinished, index=False)
-    return table, _left_out(tracks, rows)
+    return table, left_out(tracks, rows)
 
 
 def _track_mfcc(
@@ -254,140 +246,10 @@ def _track_features(track: str, path: str, *, whole_tracks: bool) -> np.ndarray:
         # Segments start every 66,150 samples, and leave out the last of them.
         cut = audio.segments(path, shortest=KAGGLE_SEGMENT_LENGTH)
         batches = (batch[:, :KAGGLE_SEGMENT_LENGTH] for batch in cut)
-    return np.concatenate(
-        [
+    # NumPy's last digits depend on its number of threads, and that on the number of workers.
+    with threadpool_limits(1):
+        rows = [
             np.insert(features.tabular_features(batch), 0, batch.shape[1], axis=1)
             for batch in batches
         ]
-    )
-
-
-def _attempt(work: Callable, track: str, path: str) -> object:
-    """Give the result, or the AudioError that tells why there is none."""
-    try:
-        # NumPy's last digits depend on its number of threads, and that on the number of workers.
-        with threadpool_limits(1):
-            return work(track, path)
-    except (audio.AudioError, librosa.ParameterError, OSError) as error:
-        reason = str(error)
-        if path not in reason:
-            reason = f"{path}: {reason}"
-        if known := dataset.KNOWN_FAULTS.get(Path(path).name):
-            reason = f"{reason} ({known})"
-        return audio.AudioError(reason)
-
-
-def _extract(
-    kind: str,
-    work: partial,
-    tracks: pd.DataFrame,
-    n_jobs: int,
-    cache: str | Path | None,
-    strict: bool,
-    progress: bool,
-) -> Rows:
-    """Give the rows that `work` makes of each track, now or earlier, as the cache holds them."""
-    keys = _keys(tracks, [kind, work.keywords])
-    cache = Path(cache) if cache is not None else dataset.build_dir() / "cache"
-    folder = cache / f"{kind}-{_digest(keys)}"
-    if not Rows(folder).is_complete(len(keys)):
-        with _only_one(folder, progress):
-            # Another process may have finished it in the meantime.
-            if not Rows(folder).is_complete(len(keys)):
-                _fill(folder, work, tracks, keys, n_jobs, strict, progress)
-    rows = Rows(folder)
-    _check(rows.items, strict)
-    return rows
-
-
-def _fill(
-    folder: Path,
-    work: Callable,
-    tracks: pd.DataFrame,
-    keys: list[str],
-    n_jobs: int,
-    strict: bool,
-    progress: bool,
-) -> None:
-    """Make a folder with the rows of these tracks; copy those that were made before."""
-    kind = folder.name.partition("-")[0]
-    rows = Rows(folder.with_suffix(".unfinished"))
-    made = {
-        item.key: (other, item)
-        for other in map(Rows, folder.parent.glob(f"{kind}-*/"))
-        for item in other.items
-        if item.n_rows and other.folder != rows.folder
-    }
-    with writing_to(folder.parent):
-        rows.go_on()
-    _check(rows.items, strict)
-    done = len(rows.items)
-    jobs = list(zip(keys, tracks["track"], tracks["path"]))[done:]
-    outcomes = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
-        joblib.delayed(_attempt)(work, track, path) for key, track, path in jobs if key not in made
-    )
-    try:
-        for key, track, path in bar(jobs, "track", progress, total=len(keys), initial=done):
-            outcome = made[key][0].of(made[key][1]) if key in made else next(outcomes)
-            if outcome is None:
-                outcome = _attempt(work, track, path)
-            with writing_to(folder.parent):
-                if isinstance(outcome, audio.AudioError):
-                    rows.append(key, None, str(outcome))
-                else:
-                    rows.append(key, outcome)
-            _check(rows.items[-1:], strict)
-    finally:
-        with warnings.catch_warnings():
-            # joblib is sorry for the tracks that are lost when the loop is left early.
-            warnings.simplefilter("ignore", UserWarning)
-            outcomes.close()
-    if not len(rows):
-        reason = rows.items[0].reason if rows.items else "the track table is empty."
-        raise audio.AudioError(f"none of {len(keys)} tracks can be used; the first: {reason}")
-    with writing_to(folder.parent):
-        rows.finish(folder)
-
-
-def _check(items: list[Item], strict: bool) -> None:
-    """Raise, if so asked, for the first track that was left out."""
-    if strict and (reasons := [item.reason for item in items if item.reason]):
-        raise audio.AudioError(reasons[0])
-
-
-@contextmanager
-def _only_one(folder: Path, progress: bool) -> Iterator[None]:
-    """Let other processes that want to make the same folder wait."""
-    lock = FileLock(f"{folder}.lock")
-    with writing_to(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            note(f"another process is at work on {folder}; waiting for it", progress)
-            lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _keys(tracks: pd.DataFrame, settings: list) -> list[str]:
-    """Make a key a track, which changes with its file, the settings and the packages."""
-    versions = map(version, ("audiomentations", "librosa", "numpy", "python-stretch", "scipy"))
-    made_by = [_CACHE_VERSION, *versions, settings]
-    keys = []
-    for track, path in zip(tracks["track"], tracks["path"]):
-        stat = os.stat(path) if os.access(path, os.R_OK) else None
-        keys.append(_digest([made_by, track, str(path), stat and [stat.st_size, stat.st_mtime_ns]]))
-    return keys
-
-
-def _digest(content: list) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-
-
-def _left_out(tracks: pd.DataFrame, rows: Rows) -> pd.DataFrame:
-    reasons = np.array([item.reason for item in rows.items], dtype=object)
-    table = tracks[["track", "path"]].assign(reason=reasons)
-    return table[table["reason"].notna()].reset_index(drop=True)
+    return np.concatenate(rows)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from gtzan_mfcc import audio, augmentation, dataset, extraction, features
+from gtzan_mfcc import _cache, audio, augmentation, dataset, extraction, features
 from gtzan_mfcc._disk import Rows
 
 
@@ -303,7 +303,7 @@ def test_a_run_that_is_stopped_leaves_nothing_that_looks_finished(
     extract, tracks, cache, monkeypatch, error, place
 ):
     places = {
-        "work": (extraction, "_attempt"),
+        "work": (_cache, "_attempt"),
         "writing": (Rows, "append"),
         "finishing": (Rows, "finish"),
     }

@@ -230,6 +230,15 @@ def test_the_same_seed_gives_the_same_run(data):
     assert not history.equals(train(data, epochs=2, seed=1)[1])
 
 
+@pytest.mark.parametrize("batch_size", [7, 16, 1000])
+def test_several_steps_at_a_time_train_the_same_weights_as_one(data, monkeypatch, batch_size):
+    together = train(data, epochs=2, batch_size=batch_size)
+    monkeypatch.setattr(training, "_STEPS_AT_ONCE", 1)
+    one_by_one = train(data, epochs=2, batch_size=batch_size)
+    pd.testing.assert_frame_equal(together[1], one_by_one[1], check_exact=True)
+    assert same(together[0].get_weights(), one_by_one[0].get_weights())
+
+
 def test_fit_stops_early_and_goes_back_to_the_best_weights(data):
     # A step so large that the loss soon gets worse.
     model, history = train(data, epochs=60, learning_rate=0.1, patience=2)

@@ -40,13 +40,14 @@ def test_results_are_of_gtzan_and_say_so(results):
     assert f"{tracks:,}-track subset" in README
 
 
-def test_fill_in_formats_shares_intervals_and_counts():
-    results = {"a": {"results": {"share": 0.9612, "interval": [0.9, 0.98765], "count": 16832}}}
-    text = "<!--a.share-->?<!--/-->, <!--a.interval-->?<!--/-->, <!--a.count-->?<!--/-->"
+def test_fill_in_formats_shares_intervals_counts_and_ratios():
+    numbers = {"share": 0.9612, "interval": [0.9, 0.98765], "count": 16832, "a_ratio": 5.2468}
+    results = {"a": {"results": numbers}}
+    text = ", ".join(f"<!--a.{name}-->?<!--/-->" for name in numbers)
     filled = MARKED.sub(
         lambda m: m[0].split("-->")[1].split("<")[0], snapshots.fill_in(text, results)
     )
-    assert filled == "96.1 %, 90.0 to 98.8 %, 16,832"
+    assert filled == "96.1 %, 90.0 to 98.8 %, 16,832, 5.2"
 
 
 def test_unknown_number_is_an_error():

@@ -23,7 +23,6 @@ WAYS = {
     "training.fit, batch 64": None,
     "plain model.fit, batch 256": {"steps_per_execution": 1, "batch_size": 256},
     "tf.data, batch 64": "tf.data",
-    "XLA, batch 64": {"steps_per_execution": 1, "batch_size": 64, "jit_compile": True},
 }
 
 
@@ -83,7 +82,7 @@ def main() -> None:
     """Let the ways take turns, and keep the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--once", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.once:
