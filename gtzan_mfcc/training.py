@@ -9,8 +9,7 @@ from gtzan_mfcc import models  # noqa: F401 - so that load_run knows the layers 
 from gtzan_mfcc._disk import aside
 from gtzan_mfcc._keras import keras
 
-# Going back to Python after each step costs more than the step's share of arithmetic; the
-# weights that come out are the same to the last bit.
+# Going back to Python after each step takes time; the weights that come out are the same.
 _STEPS_AT_ONCE = 8
 
 
