@@ -24,6 +24,8 @@ from gtzan_mfcc.audio import AudioError
 # Raised when what is extracted changes for the same settings, so that no older cache is read.
 _CACHE_VERSION = 2
 
+_PACKAGES = ("librosa", "numpy", "python-stretch", "scipy", "soundfile", "soxr")
+
 
 def rows_of_tracks(
     kind: str,
@@ -127,8 +129,7 @@ def _only_one(folder: Path, progress: bool) -> Iterator[None]:
 
 def _keys(tracks: pd.DataFrame, settings: list) -> list[str]:
     """Make a key a track, which changes with its file, the settings and the packages."""
-    versions = map(version, ("audiomentations", "librosa", "numpy", "python-stretch", "scipy"))
-    made_by = [_CACHE_VERSION, *versions, settings]
+    made_by = [_CACHE_VERSION, *map(version, _PACKAGES), settings]
     keys = []
     for track, path in zip(tracks["track"], tracks["path"]):
         stat = os.stat(path) if os.access(path, os.R_OK) else None

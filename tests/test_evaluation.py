@@ -294,8 +294,8 @@ def test_half_a_file_is_never_read(validate, fit, tmp_path):
 
 
 def test_a_run_stopped_while_it_writes_leaves_nothing_to_read(validate, fit, monkeypatch):
-    def half(file, **_):
-        file.write(b"PK")
+    def half(path, **_):
+        path.write_bytes(b"PK")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

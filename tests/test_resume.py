@@ -15,7 +15,7 @@ import pytest
 import soundfile
 from filelock import FileLock, Timeout
 
-from gtzan_mfcc import audio, augmentation, dataset, extraction, features
+from gtzan_mfcc import _cache, audio, augmentation, dataset, extraction, features
 from gtzan_mfcc._disk import CacheError, Rows
 
 TESTS = Path(__file__).parent
@@ -493,7 +493,7 @@ def test_a_process_waits_in_silence_if_so_asked(
             shutil.copytree(unbroken, cache / unbroken.name)  # As if another had it till now.
             return super().acquire(**settings)
 
-    monkeypatch.setattr(extraction, "FileLock", Lock)
+    monkeypatch.setattr(_cache, "FileLock", Lock)
     monkeypatch.setenv("TQDM_DISABLE", disable)
     assert len(extract(tracks, cache, progress=progress)) == 4 * 9
     assert computed == []
