@@ -45,12 +45,13 @@ def rows_of_tracks(
     keys = _keys(tracks, [kind, work.keywords])
     cache = Path(cache) if cache is not None else dataset.build_dir() / "cache"
     folder = cache / f"{kind}-{_digest(keys)}"
-    if not Rows(folder).is_complete(len(keys)):
+    rows = Rows(folder)
+    if not rows.is_complete(len(keys)):
         with _only_one(folder, progress):
             # Another process may have finished it in the meantime.
             if not Rows(folder).is_complete(len(keys)):
                 _fill(folder, work, tracks, keys, n_jobs, strict, progress)
-    rows = Rows(folder)
+        rows = Rows(folder)
     _check(rows.items, strict)
     return rows
 
