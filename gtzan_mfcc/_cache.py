@@ -22,7 +22,7 @@ from gtzan_mfcc._progress import bar, note
 from gtzan_mfcc.audio import AudioError
 
 # Raised when what is extracted changes for the same settings, so that no older cache is read.
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
 
 _PACKAGES = ("librosa", "numpy", "python-stretch", "scipy", "soundfile", "soxr")
 

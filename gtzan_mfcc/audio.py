@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,16 @@ SEGMENT_LENGTH = 3 * SAMPLE_RATE
 SHORTEST_SEGMENT = 129 * 512
 """Fewest samples that still give the 130 frames of a whole segment."""
 
+# Segments that `segments` gives at once: what 30 s hold, so that memory stays small.
+_AT_ONCE = 10
+
 _BLOCK_SECONDS = 30
+
+# A header may claim a thousand channels, and 30 s of them would not fit into memory.
+_BLOCK_SAMPLES = 2**24
+
+# What no recording has; soxr or the memory would give out somewhere beyond.
+_SLOWEST, _FASTEST = 1_000, 1_000_000
 
 # Full scale is 1. Beyond this the squares of a spectrum no longer fit into 32 bits.
 _LOUDEST = 1e10
@@ -73,7 +82,7 @@ def blocks(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.n
     Yields
     ------
     y : np.ndarray [shape=(n,), dtype=float32]
-        About 30 s of the signal; the pieces joined are what `load` returns, to the last bit.
+        30 s of the signal or less; the pieces joined are what `load` returns, to the last bit.
 
     Raises
     ------
@@ -93,11 +102,8 @@ def blocks(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.n
         raise AudioError(f"{path}: the file is empty; copy or download it again.")
     try:
         with soundfile.SoundFile(path) as file:
-            pieces = _pieces(file, path)
-            if file.samplerate == sample_rate:
-                yield from pieces
-            else:
-                yield from _resampled(pieces, file.samplerate, sample_rate)
+            _check_rate(file.samplerate, path)
+            yield from _resampled(_pieces(file, path), file.samplerate, sample_rate)
     except soundfile.LibsndfileError as error:
         raise AudioError(
             f"{path}: not a sound file that libsndfile can read ({error.error_string}); "
@@ -108,15 +114,10 @@ def blocks(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.n
 def _pieces(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
     """Mono pieces of an open file, at its own sample rate."""
     promised, n_read = _frames_promised(file), 0
-    while len(y := file.read(_BLOCK_SECONDS * file.samplerate, "float32", always_2d=True)):
+    at_once = min(_BLOCK_SECONDS * file.samplerate, _BLOCK_SAMPLES // file.channels)
+    while len(y := file.read(at_once, "float32", always_2d=True)):
         y = y.mean(axis=1) if file.channels > 1 else y[:, 0]
-        # NaN is not below anything, so it is counted, too.
-        if bad := np.count_nonzero(~(np.abs(y) < _LOUDEST)):
-            raise AudioError(
-                f"{path}: {bad:,} of the {len(y):,} samples from {n_read / file.samplerate:.0f} s "
-                f"on are NaN, infinite or above {_LOUDEST:.0e} (full scale is 1); export the "
-                "file again."
-            )
+        _check(y, path, n_read / file.samplerate)
         n_read += len(y)
         yield y
     if n_read == 0:
@@ -128,8 +129,28 @@ def _pieces(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
         )
 
 
-def _resampled(pieces: Iterator[np.ndarray], native: int, wanted: int) -> Iterator[np.ndarray]:
+def _check_rate(sample_rate: int, name: str | Path) -> None:
+    if not _SLOWEST <= sample_rate <= _FASTEST:
+        raise AudioError(
+            f"{name}: {sample_rate:,} samples a second, and sound has {_SLOWEST:,} to "
+            f"{_FASTEST:,}; export the file again."
+        )
+
+
+def _check(y: np.ndarray, name: str | Path, start: float = 0) -> None:
+    # NaN is not below anything, so it is counted, too.
+    if bad := np.count_nonzero(~(np.abs(y) < _LOUDEST)):
+        raise AudioError(
+            f"{name}: {bad:,} of the {len(y):,} samples from {start:.0f} s on are NaN, infinite "
+            f"or above {_LOUDEST:.0e} (full scale is 1); export the file again."
+        )
+
+
+def _resampled(pieces: Iterable[np.ndarray], native: int, wanted: int) -> Iterator[np.ndarray]:
     """Resample piece by piece; all of them are as long as ``librosa.resample`` makes them."""
+    if native == wanted:
+        yield from pieces
+        return
     stream = soxr.ResampleStream(native, wanted, 1, dtype="float32", quality="HQ")
     n_in = n_out = 0
     for piece in pieces:
@@ -153,6 +174,53 @@ def _frames_promised(file: soundfile.SoundFile) -> int:
     if claimed in (0, 0x7FFFFFFF, 0xFFFFFFFF) or present <= 0:
         return file.frames
     return file.frames * claimed // present
+
+
+def convert(y: np.ndarray, native: int, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Turn a signal from elsewhere into what `load` gives: checked, float32, resampled.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,)]
+        One channel. Floats have a full scale of 1; whole numbers, such as the int16 of
+        ``scipy.io.wavfile``, that of their type.
+    native : int
+        Its sample rate in Hz.
+    sample_rate : int
+        Sample rate of the result in Hz.
+
+    Returns
+    -------
+    y : np.ndarray [shape=(n,), dtype=float32]
+
+    Raises
+    ------
+    AudioError
+        If it has no samples, several channels or an impossible sample rate, or holds what is no
+        number, NaN, infinite or beyond all measure.
+
+    See Also
+    --------
+    Notebook ``7_your_own_music`` introduces this helper.
+    """
+    y = np.asarray(y)
+    if y.ndim != 1 or y.dtype.kind not in "fiu":
+        raise AudioError(
+            f"a signal of shape {y.shape} and type {y.dtype}; one channel of numbers is needed, of "
+            "shape (n,). Average the channels first."
+        )
+    if not len(y):
+        raise AudioError("a signal without samples.")
+    _check_rate(native, "the signal")
+    if y.dtype.kind in "iu":
+        # Unsigned samples lie around the middle of their range.
+        full = np.iinfo(y.dtype)
+        middle = (full.max + 1) // 2 if y.dtype.kind == "u" else 0
+        y = (y - np.float64(middle)) / (full.max - middle + 1)
+    with np.errstate(over="ignore"):
+        y = y.astype(np.float32)
+    _check(y, "the signal")
+    return np.concatenate(list(_resampled([y], native, sample_rate)))
 
 
 def cut(
@@ -203,38 +271,61 @@ def cut(
 
 
 def segments(
-    path: str | Path, length: int = SEGMENT_LENGTH, *, shortest: int | None = SHORTEST_SEGMENT
+    pieces: Iterable[np.ndarray],
+    length: int = SEGMENT_LENGTH,
+    *,
+    hop: int | None = None,
+    shortest: int | None = SHORTEST_SEGMENT,
 ) -> Iterator[np.ndarray]:
-    """Read a sound file and cut it as `cut` does, a few segments at a time.
+    """Cut a signal that comes piece by piece as `cut` does, a few segments at a time.
 
     Parameters
     ----------
-    path : str or Path
-        The sound file.
+    pieces : iterable of np.ndarray [shape=(n,)]
+        From `blocks`; or a list with a single signal.
     length, shortest
         As for `cut`.
+    hop : int, optional
+        Samples from the start of one segment to that of the next, from 1 to `length`; by
+        default `length`, so that they do not overlap.
 
     Yields
     ------
-    segments : np.ndarray [shape=(n_segments, length), dtype=float32]
-        The next segments; never more than fit into about 30 s.
+    segments : np.ndarray [shape=(n_segments, length)]
+        The next segments, ten at most. A signal that is too short for one, but has
+        a sixth of its length (half a second), is repeated until it fills one.
 
     Raises
     ------
     AudioError
-        As `load` and `cut`.
+        If the signal is shorter than that; and whatever `pieces` raises.
+    ValueError
+        If `hop` is not between 1 and `length`.
 
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
     """
+    hop = length if hop is None else hop
+    if not 1 <= hop <= length:
+        raise ValueError(f"{hop} samples from segment to segment; take 1 to {length:,}.")
+    shortest = length if shortest is None else min(shortest, length)
     rest, found = np.zeros(0, np.float32), False
-    for block in blocks(path):
-        y = np.concatenate([rest, block])
-        whole = len(y) // length * length
-        if whole:
-            found = True
-            yield cut(y[:whole], length)
-        rest = y[whole:]
-    if not found or len(rest) >= (shortest or length):
-        yield cut(rest, length, shortest=shortest)
+    for piece in pieces:
+        rest = np.concatenate([rest, piece])
+        if len(rest) < length:
+            continue
+        found = True
+        windows = np.lib.stride_tricks.sliding_window_view(rest, length)[::hop]
+        for first in range(0, len(windows), _AT_ONCE):
+            yield windows[first : first + _AT_ONCE].copy()
+        rest = rest[len(windows) * hop :]
+    if len(rest) >= shortest:
+        yield np.pad(rest, (0, length - len(rest)))[np.newaxis]
+    elif not found:
+        if len(rest) < length // 6:
+            raise AudioError(
+                f"{len(rest):,} samples of sound, and at least {length // 6:,} are needed, a sixth "
+                "of a segment; use a longer recording."
+            )
+        yield np.resize(rest, (1, length))

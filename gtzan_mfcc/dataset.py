@@ -1,6 +1,7 @@
 """Find GTZAN, download it, check it; give the track table."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +24,8 @@ KNOWN_FAULTS = {
 _GTZAN_FACTS = Path(__file__).with_name("tracks.csv")
 
 # Where the same track lies in several formats, the first of these is read.
-_EXTENSIONS = (".wav", ".flac", ".au", ".aif", ".aiff", ".ogg", ".opus", ".mp3")
+_EXTENSIONS = (".wav", ".flac", ".au", ".aif", ".aiff", ".w64", ".caf")
+_EXTENSIONS += (".ogg", ".oga", ".opus", ".mp3")
 
 
 class DatasetError(RuntimeError):
@@ -87,7 +89,8 @@ def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = Non
 
     Knows the layouts in which GTZAN is passed around: Kaggle's
     (``genres_original/blues/blues.00000.wav``), Marsyas's (``genres/blues/blues.00000.au``),
-    and the same as .flac, .ogg or .mp3. Nothing is read but names.
+    and the same as .flac, .ogg or .mp3; and takes any folder of your own,
+    ``<class>/<any name>.<ext>``. Nothing is read but names.
 
     Parameters
     ----------
@@ -102,7 +105,7 @@ def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = Non
     tracks : pd.DataFrame
         Sorted by genre and track, with the columns
 
-        - ``track``: name, such as ``blues.00000``
+        - ``track``: name, such as ``blues.00000``; of other files ``class/any name``
         - ``genre``: categorical, in alphabetical order
         - ``path``: the file
         - ``artist``: an id, missing where unknown
@@ -154,29 +157,35 @@ def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = Non
 def _sound_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; run `make data`, or set GTZAN_DIR.")
-    for name in ("genres_original", "genres"):
-        if (folder / name).is_dir():
-            raise DatasetError(
-                f"{folder} holds a folder {name}; name that one, {folder / name}, instead."
-            )
     # Names with a leading dot are left by macOS, as in Marsyas's archive; they hold no sound.
     files = [
         path
         for path in folder.glob("*/*")
-        if path.suffix.lower() in _EXTENSIONS and not path.name.startswith(".")
+        if path.suffix.lower() in _EXTENSIONS
+        and not path.name.startswith(".")
+        and not path.parent.name.startswith(".")
     ]
+    classes = {path.parent.name for path in files}
+    for name in ("genres_original", "genres"):
+        # With sound in it, it is a class of somebody's own.
+        if (folder / name).is_dir() and name not in classes:
+            raise DatasetError(
+                f"{folder} holds a folder {name}; name that one, {folder / name}, instead."
+            )
     if not files:
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
         raise DatasetError(
-            f"{folder} holds {found}, and no <genre>/<track>.wav (or .au, .flac, .ogg, .mp3); "
+            f"{folder} holds {found}, and no <genre>/<track>.wav (or {', '.join(_EXTENSIONS[1:])}); "
             "name the folder that has one folder a genre, such as genres_original."
         )
     return sorted(files, key=lambda path: (_EXTENSIONS.index(path.suffix.lower()), path))
 
 
 def _track_name(path: Path) -> str:
+    """GTZAN's names as they are; others with the class in front, so that all are different."""
     genre = path.parent.name
-    return path.stem if path.stem.startswith(f"{genre}.") else f"{genre}.{path.stem}"
+    of_gtzan = re.fullmatch(re.escape(genre) + r"\.\d{5}", path.stem)
+    return path.stem if of_gtzan else f"{genre}/{path.stem}"
 
 
 def _facts(path: Path) -> pd.DataFrame:

@@ -221,7 +221,7 @@ def _track_mfcc(
     # Each augmentation has a generator of its own, which goes on from batch to batch.
     draw = {copy: augmentation.track_generator(track, copy, seed=seed) for copy in copies}
     mfcc = {copy: [] for copy in copies}
-    for batch in audio.segments(path):
+    for batch in audio.segments(audio.blocks(path)):
         original = features.mel_power(batch, **spectrum)
         for copy in copies:
             if copy == "original":
@@ -244,7 +244,7 @@ def _track_features(track: str, path: str, *, whole_tracks: bool) -> np.ndarray:
         batches = [audio.load(path)[np.newaxis]]
     else:
         # Segments start every 66,150 samples, and leave out the last of them.
-        cut = audio.segments(path, shortest=KAGGLE_SEGMENT_LENGTH)
+        cut = audio.segments(audio.blocks(path), shortest=KAGGLE_SEGMENT_LENGTH)
         batches = (batch[:, :KAGGLE_SEGMENT_LENGTH] for batch in cut)
     # NumPy's last digits depend on its number of threads, and that on the number of workers.
     with threadpool_limits(1):

@@ -276,10 +276,8 @@ WHOLE, SHORTEST, BLOCK = audio.SEGMENT_LENGTH, audio.SHORTEST_SEGMENT, 30 * audi
 def test_segments_joined_are_what_cut_gives(noise, samples, settings):
     path = noise(samples)
     if settings.get("shortest", 0) is None and samples < WHOLE:
-        with pytest.raises(audio.AudioError):
-            list(audio.segments(path, **settings))
-        return
-    segments = list(audio.segments(path, **settings))
+        return  # See below: it is repeated.
+    segments = list(audio.segments(audio.blocks(path), **settings))
     np.testing.assert_array_equal(
         np.concatenate(segments), audio.cut(audio.load(path), **settings), strict=True
     )
@@ -289,30 +287,58 @@ def test_segments_joined_are_what_cut_gives(noise, samples, settings):
 @pytest.mark.parametrize("seconds", [29.995, 30, 63, 92.99])
 def test_segments_of_a_resampled_file_are_what_cut_gives(noise, seconds, rate):
     path = noise(int(seconds * rate), rate, channels=2)
-    segments = np.concatenate(list(audio.segments(path)))
+    segments = np.concatenate(list(audio.segments(audio.blocks(path))))
     np.testing.assert_array_equal(segments, audio.cut(audio.load(path)))
 
 
 def test_segments_come_a_few_at_a_time(noise):
-    counts = [len(batch) for batch in audio.segments(noise(100 * 22_050))]
+    counts = [len(batch) for batch in audio.segments(audio.blocks(noise(100 * 22_050)))]
     assert counts == [10, 10, 10, 3]
 
 
 @pytest.mark.parametrize(
-    ("samples", "shortest"), [(1, SHORTEST), (SHORTEST - 1, SHORTEST), (WHOLE - 1, None)]
+    ("samples", "shortest"), [(WHOLE // 6, SHORTEST), (SHORTEST - 1, SHORTEST), (WHOLE - 1, None)]
 )
-def test_segments_refuse_a_file_as_cut_does(noise, samples, shortest):
+def test_half_a_second_is_repeated_until_it_fills_a_segment(noise, samples, shortest):
     path = noise(samples)
-    with pytest.raises(audio.AudioError) as from_cut:
-        audio.cut(audio.load(path), shortest=shortest)
-    with pytest.raises(audio.AudioError) as from_segments:
-        list(audio.segments(path, shortest=shortest))
-    assert str(from_segments.value) == str(from_cut.value)
+    y = audio.load(path)
+    (segments,) = audio.segments(audio.blocks(path), shortest=shortest)
+    np.testing.assert_array_equal(segments, np.tile(y, 7)[np.newaxis, :WHOLE], strict=True)
+
+
+@pytest.mark.parametrize("samples", [1, WHOLE // 6 - 1])
+def test_less_than_half_a_second_is_refused(noise, samples):
+    with pytest.raises(audio.AudioError, match=f"{samples:,} samples of sound.* 11,025"):
+        list(audio.segments(audio.blocks(noise(samples))))
+
+
+@pytest.mark.parametrize("hop", [1, WHOLE // 3, WHOLE - 1, WHOLE])
+@pytest.mark.parametrize("samples", [WHOLE, WHOLE + 30, 3 * WHOLE + 20_000, 4 * WHOLE])
+def test_segments_overlap_at_will(hop, samples):
+    y = np.random.default_rng(0).standard_normal(min(samples, WHOLE + 3_000 * hop), np.float32)
+    pieces = np.split(y, [1_000, 90_000]) if len(y) > 90_000 else [y]
+    whole = (len(y) - WHOLE) // hop + 1
+    with_a_last_piece = len(y) - whole * hop >= SHORTEST
+    heard = 0
+    for batch in audio.segments(pieces, hop=hop):
+        assert len(batch) <= 10
+        for segment in batch:
+            there = y[heard * hop :][:WHOLE]
+            np.testing.assert_array_equal(segment[: len(there)], there)
+            assert not segment[len(there) :].any()
+            heard += 1
+    assert heard == whole + with_a_last_piece
+
+
+@pytest.mark.parametrize("hop", [0, -1, WHOLE + 1])
+def test_a_hop_beyond_a_segment_is_refused(hop):
+    with pytest.raises(ValueError, match="take 1 to 66,150"):
+        list(audio.segments([np.zeros(WHOLE, np.float32)], hop=hop))
 
 
 def test_a_file_cut_short_raises_after_its_last_whole_segment(noise):
     path = rewrite(noise(70 * 22_050), lambda b: b[: 44 + 2 * 40 * 22_050])
-    segments = audio.segments(path)
+    segments = audio.segments(audio.blocks(path))
     assert len(next(segments)) == 10
     assert len(next(segments)) == 3
     with pytest.raises(audio.AudioError, match=r"cut short, with 882,000 of the 1,543,500"):
@@ -328,7 +354,7 @@ def test_a_long_file_takes_no_more_memory_than_a_short_one(tmp_path):
         del minute
         tracemalloc.start()
         try:
-            assert sum(map(len, audio.segments(tmp_path / "long.wav"))) == 20 * minutes
+            assert sum(map(len, audio.segments(audio.blocks(tmp_path / "long.wav")))) == 20 * minutes
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -64,13 +64,13 @@ def cache(tmp_path) -> Path:
 @pytest.fixture
 def computed(monkeypatch) -> list[str]:
     """Names of the tracks that are read to be computed in this process, as they are."""
-    names, segments = [], audio.segments
+    names, blocks = [], audio.blocks
 
-    def note_and_cut(path, *args, **kwargs):
+    def note_and_read(path, *args, **kwargs):
         names.append(Path(path).stem)
-        return segments(path, *args, **kwargs)
+        return blocks(path, *args, **kwargs)
 
-    monkeypatch.setattr(audio, "segments", note_and_cut)
+    monkeypatch.setattr(audio, "blocks", note_and_read)
     return names
 
 
