@@ -95,7 +95,7 @@ def blocks(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.n
     """
     path = Path(path)
     if path.is_dir():
-        raise AudioError(f"{path}: a folder, not a sound file; take it away or rename it.")
+        raise AudioError(f"{path}: a folder, not a sound file; name a file in it.")
     if not path.is_file():
         raise AudioError(f"{path}: no such file; check the name and the folder.")
     if path.stat().st_size == 0:

@@ -175,8 +175,9 @@ def _sound_files(folder: Path) -> list[Path]:
     if not files:
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
         raise DatasetError(
-            f"{folder} holds {found}, and no <genre>/<track>.wav (or {', '.join(_EXTENSIONS[1:])}); "
-            "name the folder that has one folder a genre, such as genres_original."
+            f"{folder} holds {found}, and no <genre>/<track>.wav "
+            f"(or {', '.join(_EXTENSIONS[1:])}); name the folder that has one folder a "
+            "genre, such as genres_original."
         )
     return sorted(files, key=lambda path: (_EXTENSIONS.index(path.suffix.lower()), path))
 

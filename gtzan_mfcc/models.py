@@ -106,14 +106,14 @@ def mfcc_resnet(
     *,
     mean: np.ndarray,
     variance: np.ndarray,
-    blocks: int = 2,
+    blocks: int = 0,
     seed: int = 0,
 ) -> keras.Model:
     """Build a network on MFCCs for music by artists it has not heard.
 
-    One-dimensional convolutions over time with residual blocks, pooled to mean and standard
-    deviation; beside them the same statistics of the MFCCs themselves and of their changes,
-    and the correlations of the first 20 coefficients; two dense layers, softmax.
+    Mean and standard deviation over time of the MFCCs and of their changes, and the correlations
+    of the first 20 coefficients; with `blocks`, one-dimensional convolutions over time with as
+    many residual blocks, pooled in the same way; two dense layers, softmax.
 
     Parameters
     ----------

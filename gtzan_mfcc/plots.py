@@ -17,6 +17,8 @@ from gtzan_mfcc.features import HOP_LENGTH
 if TYPE_CHECKING:  # Drawing must not wait for TensorFlow.
     import keras
 
+    from gtzan_mfcc.predict import Prediction
+
 # Sequential maps that colour-blind readers can tell apart and that print in grey.
 COUNT_MAP = "Blues"
 LEVEL_MAP = "viridis"
@@ -324,6 +326,94 @@ def genre_report(report: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.axhline(len(report) - 2, color="0.3", linewidth=1.5)
     ax.set(ylabel="genre  (number of segments)")
     ax.tick_params(axis="y", rotation=0)
+    return ax
+
+
+def genre_probabilities(prediction: "Prediction", *, ax: Axes | None = None) -> Axes:
+    """Draw how probable each genre is for a song as a whole, the most probable on top.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        What `gtzan_mfcc.predict.predict` returns.
+    ax : matplotlib Axes, optional
+        Where to draw; a new one by default.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+
+    See Also
+    --------
+    Notebook ``5_evaluation`` introduces this plot.
+    """
+    probabilities = prediction.probabilities
+    ax = _axes(ax, (6, 0.6 + 0.35 * len(probabilities)))
+    bars = ax.barh(probabilities.index, probabilities, color="tab:blue")
+    ax.bar_label(bars, [f"{p:.0%}" for p in probabilities], padding=3)
+    ax.set(xlabel="mean probability over the song", ylabel="genre", xlim=(0, 1.1))
+    ax.set_xticks(np.linspace(0, 1, 6))
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.invert_yaxis()
+    return ax
+
+
+def genre_over_time(
+    prediction: "Prediction",
+    y: np.ndarray | None = None,
+    *,
+    sample_rate: int = SAMPLE_RATE,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw which genre the model hears at each moment of a song.
+
+    Shades are probabilities; a dot marks the most probable genre of each segment.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        What `gtzan_mfcc.predict.predict` returns.
+    y : np.ndarray [shape=(n,)], optional
+        The song's signal, which is drawn above, on the same time axis.
+    sample_rate : int
+        Sample rate of `y` in Hz.
+    ax : matplotlib Axes, optional
+        Where to draw; a new one by default.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+        That of the genres; the waveform is ``ax.child_axes[0]``.
+
+    See Also
+    --------
+    Notebook ``5_evaluation`` introduces this plot.
+    """
+    table = prediction.over_time
+    genres = table.columns.drop(["start", "end"])
+    ax = _axes(ax, (10, 1.5 + 0.3 * len(genres)))
+    probabilities = table[genres].to_numpy().T
+    # Segments may overlap: each is drawn until the next one starts.
+    edges = [*table["start"], table["end"].iloc[-1]]
+    mesh = ax.pcolormesh(
+        edges, np.arange(len(genres) + 1) - 0.5, probabilities, cmap=COUNT_MAP, vmin=0, vmax=1
+    )
+    mesh.set_rasterized(True)
+    middle = (np.array(edges[:-1]) + edges[1:]) / 2
+    ax.plot(middle, probabilities.argmax(axis=0), "o", color="black", markersize=3)
+    ax.set_yticks(range(len(genres)), genres)
+    ax.set(xlabel="time (s)", ylabel="genre", xlim=(0, prediction.seconds))
+    ax.invert_yaxis()
+    ax.figure.colorbar(mesh, ax=ax, label="probability", pad=0.02)
+    if y is not None:
+        above = ax.inset_axes([0, 1.03, 1, 0.35], sharex=ax)
+        # As many peaks as the picture has room for: a song of an hour has 80 million samples.
+        width = -(-len(y) // 4000)
+        peaks = np.pad(y, (0, -len(y) % width)).reshape(-1, width)
+        seconds = np.arange(len(peaks)) * width / sample_rate
+        above.fill_between(seconds, peaks.min(axis=1), peaks.max(axis=1), linewidth=0.2)
+        above.set(ylabel="amplitude")
+        above.tick_params(labelbottom=False)
     return ax
 
 

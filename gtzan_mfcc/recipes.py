@@ -91,8 +91,8 @@ def mfcc_resnet(
     segments: Segments,
     rows: np.ndarray,
     *,
-    blocks: int = 2,
-    members: int = 1,
+    blocks: int = 0,
+    members: int = 3,
     epochs: int = 25,
     seed: int = 0,
 ) -> keras.Model:
@@ -108,7 +108,8 @@ def mfcc_resnet(
     rows : np.ndarray [shape=(n,), dtype=int]
         Rows to train on.
     blocks : int
-        Residual blocks of each network.
+        Residual blocks of each network. Without any, as the model that comes with the package,
+        it trains several times as fast and scores no worse.
     members : int
         Number of networks.
     epochs : int

@@ -354,7 +354,9 @@ def test_a_long_file_takes_no_more_memory_than_a_short_one(tmp_path):
         del minute
         tracemalloc.start()
         try:
-            assert sum(map(len, audio.segments(audio.blocks(tmp_path / "long.wav")))) == 20 * minutes
+            assert (
+                sum(map(len, audio.segments(audio.blocks(tmp_path / "long.wav")))) == 20 * minutes
+            )
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

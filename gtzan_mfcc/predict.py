@@ -1,0 +1,401 @@
+"""A song to the probability of each genre, over time and as a whole, by a model in one file."""
+
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from gtzan_mfcc import audio, features
+from gtzan_mfcc import models as _  # noqa: F401 - so that load_model knows the layers of ours
+from gtzan_mfcc._keras import keras
+from gtzan_mfcc.audio import SAMPLE_RATE, SEGMENT_LENGTH, AudioError
+
+PRETRAINED = Path(__file__).with_name("pretrained.keras")
+"""The model that `load_pretrained` loads."""
+
+# Keras stores what is packed by others up to a thousandfold.
+_MOST_UNPACKED = 10
+
+# Keras's networks are not made to be called by several threads at once.
+_one_at_a_time = Lock()
+
+
+class ModelError(ValueError):
+    """A model that cannot be used; the message says why and what to do."""
+
+
+@keras.saving.register_keras_serializable(package="gtzan_mfcc")
+class Classifier(keras.Model):
+    """A trained network, with all that it takes to name the genre of a song.
+
+    ``classifier.save("name.keras")`` writes it to one file, and `load_model` reads it.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From MFCCs of a segment, (batch, frames, n_mfcc) with or without a last axis of 1, or from
+        the 57 features, (batch, 57), to (batch, n_genres) probabilities. It standardises its
+        input itself, if need be.
+    genres : sequence of str
+        Names of the genres, in the order of the labels it was trained with.
+    sample_rate : int
+        Sample rate in Hz of the sound it was trained on.
+    segment_length : int
+        Samples in a segment. (The 57 features leave out the last of them, as Kaggle's table does.)
+    n_fft, hop_length : int
+        Length of the MFCCs' Fourier transform, and samples from frame to frame.
+
+    Raises
+    ------
+    ModelError
+        If the network takes or gives something else.
+
+    See Also
+    --------
+    Notebook ``5_evaluation`` introduces this class.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        genres: Sequence[str],
+        *,
+        sample_rate: int = SAMPLE_RATE,
+        segment_length: int = SEGMENT_LENGTH,
+        n_fft: int = features.N_FFT,
+        hop_length: int = features.HOP_LENGTH,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.genres = [str(genre) for genre in genres]
+        self.sample_rate, self.segment_length = sample_rate, segment_length
+        self.n_fft, self.hop_length = n_fft, hop_length
+        if not 1 <= hop_length <= n_fft <= segment_length <= 60 * sample_rate <= 60_000_000:
+            raise ModelError(
+                "hop_length, n_fft, segment_length and a minute of samples must each be at least "
+                f"as large as the one before, not {hop_length}, {n_fft}, {segment_length} and "
+                f"{60 * sample_rate}."
+            )
+        try:
+            (takes,), (gives,) = network.inputs, network.outputs
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ModelError("a network with one input and one output is needed.") from error
+        self._check_shapes(takes.shape[1:], gives.shape[1:])
+        # Without the optimiser it was trained by, which is twice as large as the weights.
+        self.network = keras.Model(takes, gives, name=network.name)
+        self.build(self.network.input_shape)
+
+    def _check_shapes(self, takes: tuple, gives: tuple) -> None:
+        frames = 1 + self.segment_length // self.hop_length
+        on_mfccs = len(takes) in (2, 3) and takes[0] == frames and takes[2:] in ((), (1,))
+        if not on_mfccs and takes != (len(features.FEATURE_NAMES),):
+            raise ModelError(
+                f"the network takes arrays of shape {takes}, and neither ({frames}, n_mfcc) nor "
+                f"({len(features.FEATURE_NAMES)},) is that."
+            )
+        if gives != (len(self.genres),):
+            raise ModelError(
+                f"the network gives arrays of shape {gives}, and there are {len(self.genres)} "
+                "names of genres."
+            )
+        if len({*self.genres, "start", "end"}) < len(self.genres) + 2:
+            raise ModelError("two genres have the same name, or one is called start or end.")
+
+    @property
+    def _on_features(self) -> bool:
+        return len(self.network.input_shape) == 2
+
+    @property
+    def shortest_segment(self) -> int:
+        """Fewest samples that give as many frames as a whole segment, as in extraction."""
+        left_out = 1 if self._on_features else self.segment_length % self.hop_length
+        return self.segment_length - left_out
+
+    def call(self, x: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        """Give the probabilities of each genre for what the network takes."""
+        return self.network(x, training=training)
+
+    def hear(self, segments: np.ndarray) -> np.ndarray:
+        """Give the probabilities of each genre for segments of sound.
+
+        Parameters
+        ----------
+        segments : np.ndarray [shape=(n, segment_length), dtype=float32]
+
+        Returns
+        -------
+        probabilities : np.ndarray [shape=(n, n_genres)]
+        """
+        if self._on_features:
+            x = features.tabular_features(segments[:, :-1], sample_rate=self.sample_rate)
+        else:
+            x = features.mfcc(
+                segments,
+                sample_rate=self.sample_rate,
+                n_mfcc=self.network.input_shape[2],
+                n_fft=self.n_fft,
+                hop_length=self.hop_length,
+            )
+        # Always tens of rows, since Keras compiles the network anew for each number of them.
+        x = np.concatenate([x, np.zeros((-len(x) % 10, *x.shape[1:]))]).astype("float32")
+        with _one_at_a_time:
+            return self.network.predict_on_batch(x)[: len(segments)]
+
+    def get_config(self) -> dict:
+        """Give what the classifier was made with."""
+        return {
+            **super().get_config(),
+            "network": keras.saving.serialize_keras_object(self.network),
+            "genres": self.genres,
+            "sample_rate": self.sample_rate,
+            "segment_length": self.segment_length,
+            "n_fft": self.n_fft,
+            "hop_length": self.hop_length,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "Classifier":
+        """Make a classifier of what `get_config` gave."""
+        network = keras.saving.deserialize_keras_object(config["network"], custom_objects)
+        return cls(**config | {"network": network})
+
+
+@dataclass(frozen=True, repr=False)
+class Prediction:
+    """What a model hears in a song.
+
+    Attributes
+    ----------
+    over_time : pd.DataFrame
+        One row a segment: ``start`` and ``end`` in s, then the probability of each genre.
+    seconds : float
+        Length of the song.
+    padded : bool
+        Whether it was too short for a segment, and was repeated until it filled one.
+
+    See Also
+    --------
+    Notebook ``5_evaluation`` introduces this class.
+    """
+
+    over_time: pd.DataFrame
+    seconds: float
+    padded: bool
+
+    @property
+    def probabilities(self) -> pd.Series:
+        """Mean probability of each genre over the segments, highest first."""
+        mean = self.over_time.drop(columns=["start", "end"]).mean()
+        return mean.sort_values(ascending=False, kind="stable").rename("probability")
+
+    @property
+    def genre(self) -> str:
+        """The most probable genre."""
+        return self.probabilities.index[0]
+
+    def __repr__(self) -> str:
+        """Tell the three most probable genres, and how much was heard."""
+        best = ", ".join(f"{genre} {p:.0%}" for genre, p in self.probabilities.head(3).items())
+        padded = ", too short for a segment and repeated" if self.padded else ""
+        heard = f"{self.seconds:.1f} s, segments: {len(self.over_time)}{padded}"
+        return f"Prediction({best}; {heard})"
+
+
+def predict(
+    song: str | Path | np.ndarray,
+    model: Classifier,
+    *,
+    sample_rate: int = SAMPLE_RATE,
+    hop_seconds: float | None = None,
+) -> Prediction:
+    """Tell the genre of a song: of each segment of it, and of the whole.
+
+    A song of hours needs no more memory than one of a minute. One that is too short for a segment,
+    but has half a second, is repeated until it fills one. What is left after the last whole
+    segment, less than 3 s, is not heard, as in `gtzan_mfcc.extraction.extract_mfcc`.
+
+    Parameters
+    ----------
+    song : str, Path or np.ndarray [shape=(n,)]
+        A file that libsndfile reads, or a signal of one channel.
+    model : Classifier
+        From `load_pretrained` or `load_model`, or made of a network of yours.
+    sample_rate : int
+        Sample rate of a signal in Hz; a file knows its own.
+    hop_seconds : float, optional
+        Seconds from the start of a segment to that of the next, if they are to overlap.
+
+    Returns
+    -------
+    prediction : Prediction
+
+    Raises
+    ------
+    AudioError
+        If the song cannot be read, or has less than half a second. The message names the file.
+    ModelError
+        If `model` is no Classifier.
+    ValueError
+        If `hop_seconds` is more than a segment, or less than one sample.
+
+    See Also
+    --------
+    Notebook ``5_evaluation`` introduces this helper.
+    """
+    if not isinstance(model, Classifier):
+        raise ModelError(
+            f"{type(model).__name__} does not say what its genres are; "
+            "take predict.Classifier(network, genres)."
+        )
+    segment_seconds = model.segment_length / model.sample_rate
+    if hop_seconds is None:
+        hop_seconds = segment_seconds
+    if not 1 / model.sample_rate <= hop_seconds <= segment_seconds:
+        raise ValueError(f"hop_seconds is {hop_seconds}; take up to {segment_seconds:g}.")
+    hop = round(hop_seconds * model.sample_rate)
+    length, shortest, n_samples = model.segment_length, model.shortest_segment, 0
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal n_samples
+        for piece in pieces:
+            n_samples += len(piece)
+            yield piece
+
+    if isinstance(song, (str, Path)):
+        pieces = audio.blocks(song, sample_rate=model.sample_rate)
+    else:
+        pieces = [audio.convert(song, sample_rate, sample_rate=model.sample_rate)]
+    try:
+        batches = audio.segments(counted(), length, hop=hop, shortest=shortest)
+        probabilities = np.concatenate([model.hear(batch) for batch in batches])
+    except AudioError as error:
+        if isinstance(song, np.ndarray) or str(song) in str(error):
+            raise
+        raise AudioError(f"{song}: {error}") from error
+    seconds = n_samples / model.sample_rate
+    start = np.arange(len(probabilities)) * hop / model.sample_rate
+    over_time = pd.DataFrame(probabilities.astype(float), columns=model.genres)
+    over_time.insert(0, "start", start)
+    over_time.insert(1, "end", np.minimum(start + segment_seconds, seconds))
+    return Prediction(over_time, seconds, padded=n_samples < shortest)
+
+
+def predict_files(
+    paths: Iterable[str | Path],
+    model: Classifier,
+    *,
+    hop_seconds: float | None = None,
+    n_jobs: int = -1,
+) -> Iterator[tuple[str | Path, Prediction | AudioError]]:
+    """Tell the genres of many songs, on all cores; a bad file does not end the run.
+
+    Parameters
+    ----------
+    paths : iterable of str or Path
+        Files that libsndfile reads.
+    model, hop_seconds
+        As for `predict`.
+    n_jobs : int
+        Number of threads; -1 for one a core.
+
+    Yields
+    ------
+    path : str or Path
+    prediction : Prediction or AudioError
+        In the order of `paths`, each as soon as it is there; the error is not raised.
+
+    Raises
+    ------
+    ModelError, ValueError
+        As `predict`.
+
+    See Also
+    --------
+    Notebook ``7_your_own_music`` introduces this helper.
+    """
+
+    def attempt(path: str | Path) -> tuple[str | Path, Prediction | AudioError]:
+        try:
+            return path, predict(path, model, hop_seconds=hop_seconds)
+        except AudioError as error:
+            return path, error
+
+    # Threads will do: reading, resampling and transforming all let the others run.
+    parallel = joblib.Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
+    return parallel(joblib.delayed(attempt)(path) for path in paths)
+
+
+def load_model(path: str | Path) -> Classifier:
+    """Load a classifier from a file that ``classifier.save`` wrote; it need not be trusted.
+
+    Keras's safe mode is on, so that a file brings no code; and what takes far more memory than
+    its file has bytes is refused before it is unpacked.
+
+    Parameters
+    ----------
+    path : str or Path
+        The ``.keras`` file.
+
+    Returns
+    -------
+    classifier : Classifier
+
+    Raises
+    ------
+    ModelError
+        If there is no such file, if it is damaged or unsafe, or holds another kind of model.
+
+    See Also
+    --------
+    Notebook ``7_your_own_music`` introduces this helper.
+    """
+    path = Path(path)
+    try:
+        _check_size(path)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises all sorts of errors for a damaged file.
+        reason = re.split(r"\n|\. ", str(error).strip())[0]
+        raise ModelError(f"{path}: not a model that can be loaded ({reason}).") from error
+    if not isinstance(model, Classifier):
+        raise ModelError(
+            f"{path}: a Keras model that does not say what its genres are; load it with Keras, if "
+            "you trust it, and save predict.Classifier(network, genres)."
+        )
+    return model
+
+
+def _check_size(path: Path) -> None:
+    """Raise if a model is much larger than its file, by a bomb of zeros or of promises."""
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > _MOST_UNPACKED * size:
+            raise ModelError(f"{size:,} bytes that unpack to {unpacked:,}, as no model does")
+        config = json.loads(archive.read("config.json"))
+    # Builds the layers without their weights.
+    with keras.StatelessScope(initialize_variables=False):
+        promised = keras.saving.deserialize_keras_object(config, safe_mode=True).count_params()
+    if promised > size:
+        raise ModelError(f"{promised:,} parameters, and {size:,} bytes for all of them")
+
+
+def load_pretrained() -> Classifier:
+    """Load the model that comes with the package; what it can do is in the README's model card.
+
+    Returns
+    -------
+    classifier : Classifier
+        Of GTZAN's ten genres, on 20 MFCCs.
+
+    See Also
+    --------
+    Notebook ``5_evaluation`` introduces this helper.
+    """
+    return load_model(PRETRAINED)
