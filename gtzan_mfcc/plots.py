@@ -374,7 +374,7 @@ def genre_over_time(
     prediction : Prediction
         What `gtzan_mfcc.predict.predict` returns.
     y : np.ndarray [shape=(n,)], optional
-        The song's signal, which is drawn above, on the same time axis.
+        The song's signal, which is drawn above, on the same time axis; `ax` must be a subplot.
     sample_rate : int
         Sample rate of `y` in Hz.
     ax : matplotlib Axes, optional
@@ -383,7 +383,7 @@ def genre_over_time(
     Returns
     -------
     ax : matplotlib Axes
-        That of the genres; the waveform is ``ax.child_axes[0]``.
+        That of the genres; in a new figure, the waveform's is ``ax.figure.axes[1]``.
 
     See Also
     --------
@@ -392,29 +392,35 @@ def genre_over_time(
     table = prediction.over_time
     genres = table.columns.drop(["start", "end"])
     ax = _axes(ax, (10, 1.5 + 0.3 * len(genres)))
+    panels = [ax] if y is None else [ax, _waveform_above(ax, y, sample_rate)]
     probabilities = table[genres].to_numpy().T
-    # Segments may overlap: each is drawn until the next one starts.
-    edges = [*table["start"], table["end"].iloc[-1]]
-    mesh = ax.pcolormesh(
-        edges, np.arange(len(genres) + 1) - 0.5, probabilities, cmap=COUNT_MAP, vmin=0, vmax=1
-    )
+    middle = ((table["start"] + table["end"]) / 2).to_numpy()
+    # Where segments overlap, each is drawn half way to the next.
+    edges = [table["start"].iloc[0], *(middle[:-1] + middle[1:]) / 2, table["end"].iloc[-1]]
+    rows = np.arange(len(genres) + 1) - 0.5
+    mesh = ax.pcolormesh(edges, rows, probabilities, cmap=COUNT_MAP, vmin=0, vmax=1)
     mesh.set_rasterized(True)
-    middle = (np.array(edges[:-1]) + edges[1:]) / 2
     ax.plot(middle, probabilities.argmax(axis=0), "o", color="black", markersize=3)
     ax.set_yticks(range(len(genres)), genres)
     ax.set(xlabel="time (s)", ylabel="genre", xlim=(0, prediction.seconds))
     ax.invert_yaxis()
-    ax.figure.colorbar(mesh, ax=ax, label="probability", pad=0.02)
-    if y is not None:
-        above = ax.inset_axes([0, 1.03, 1, 0.35], sharex=ax)
-        # As many peaks as the picture has room for: a song of an hour has 80 million samples.
-        width = -(-len(y) // 4000)
-        peaks = np.pad(y, (0, -len(y) % width)).reshape(-1, width)
-        seconds = np.arange(len(peaks)) * width / sample_rate
-        above.fill_between(seconds, peaks.min(axis=1), peaks.max(axis=1), linewidth=0.2)
-        above.set(ylabel="amplitude")
-        above.tick_params(labelbottom=False)
+    ax.figure.colorbar(mesh, ax=panels, label="probability", pad=0.02)
     return ax
+
+
+def _waveform_above(ax: Axes, y: np.ndarray, sample_rate: int) -> Axes:
+    """Draw a signal in the upper quarter of the place of `ax`, on the same time axis."""
+    upper, lower = ax.get_subplotspec().subgridspec(2, 1, height_ratios=(1, 3), hspace=0.05)
+    ax.set_subplotspec(lower)
+    above = ax.figure.add_subplot(upper, sharex=ax)
+    # As many peaks as the picture has room for: a song of an hour has 80 million samples.
+    width = -(-len(y) // 4000)
+    peaks = np.pad(y, (0, -len(y) % width), mode="edge").reshape(-1, width)
+    outline = np.stack([peaks.min(axis=1), peaks.max(axis=1)], axis=1).ravel()
+    waveform(outline, sample_rate=2 * sample_rate / width, ax=above)
+    above.set(xlabel="")
+    above.tick_params(labelbottom=False)
+    return above
 
 
 def split_scores(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
