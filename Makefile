@@ -6,7 +6,7 @@ EXECUTE := $(BIN)/jupyter nbconvert --to notebook --execute \
 # A progress bar leaves its traces in an executed notebook.
 export TQDM_DISABLE := 1
 
-.PHONY: help notebooks test snapshots bench data lab lint clean
+.PHONY: help notebooks test snapshots pretrained bench data lab lint clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -27,9 +27,13 @@ snapshots: .venv/installed  ## run the notebooks in place on GTZAN; rewrite snap
 	readme, results = Path('README.md'), Path('snapshots/results.json'); \
 	readme.write_text(snapshots.fill_in(readme.read_text(), json.loads(results.read_text())))"
 
-bench: .venv/dev  ## measure extraction and training beside the study's way (half an hour)
+pretrained: .venv/installed  ## train the model that comes with the package anew, on GTZAN
+	$(BIN)/python -m gtzan_mfcc train --output gtzan_mfcc/pretrained.keras
+
+bench: .venv/dev  ## measure extraction, training and prediction (half an hour)
 	$(BIN)/python tests/benchmarks/extraction.py
 	$(BIN)/python tests/benchmarks/training.py
+	$(BIN)/python tests/benchmarks/prediction.py
 
 data: .venv/installed  ## download GTZAN into data/ (over 1 GB, no account needed)
 	TQDM_DISABLE= $(BIN)/python -c "from gtzan_mfcc import dataset; print(dataset.download())"

@@ -1,8 +1,8 @@
 """Classify music by genre from MFCCs with a convolutional network.
 
 The modules follow the way of the data: `dataset` (and `toy`), `audio`, `features`,
-`augmentation`, `extraction`, `splits`, `models`, `training`, `recipes`, `evaluation`, `plots`,
-`snapshots`. Each is imported when it is first used, so that nobody waits for TensorFlow
+`augmentation`, `extraction`, `splits`, `models`, `training`, `recipes`, `predict`, `evaluation`,
+`plots`, `snapshots`. Each is imported when it is first used, so that nobody waits for TensorFlow
 who does not train.
 """
 
@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "features",
         "models",
         "plots",
+        "predict",
         "recipes",
         "snapshots",
         "splits",

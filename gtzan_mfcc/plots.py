@@ -391,7 +391,7 @@ def genre_over_time(
     """
     table = prediction.over_time
     genres = table.columns.drop(["start", "end"])
-    ax = _axes(ax, (10, 1.5 + 0.3 * len(genres)))
+    ax = _axes(ax, (10, (1.5 if y is None else 2.7) + 0.3 * len(genres)))
     panels = [ax] if y is None else [ax, _waveform_above(ax, y, sample_rate)]
     probabilities = table[genres].to_numpy().T
     middle = ((table["start"] + table["end"]) / 2).to_numpy()
@@ -409,8 +409,8 @@ def genre_over_time(
 
 
 def _waveform_above(ax: Axes, y: np.ndarray, sample_rate: int) -> Axes:
-    """Draw a signal in the upper quarter of the place of `ax`, on the same time axis."""
-    upper, lower = ax.get_subplotspec().subgridspec(2, 1, height_ratios=(1, 3), hspace=0.05)
+    """Draw a signal in the upper third of the place of `ax`, on the same time axis."""
+    upper, lower = ax.get_subplotspec().subgridspec(2, 1, height_ratios=(1, 2), hspace=0.05)
     ax.set_subplotspec(lower)
     above = ax.figure.add_subplot(upper, sharex=ax)
     # As many peaks as the picture has room for: a song of an hour has 80 million samples.

@@ -4,9 +4,10 @@ import json
 import re
 
 import pytest
+import soundfile
 
 from conftest import PROJECT
-from gtzan_mfcc import recipes, snapshots
+from gtzan_mfcc import recipes, snapshots, toy
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 MARKED = re.compile(r"<!--\w+\.\w+-->[^<]*<!--/-->")
@@ -69,7 +70,7 @@ def test_no_line_begins_with_a_mark():
 
 def test_pictures_have_alt_text():
     alts = re.findall(r"!\[([^\]]*)\]", README)
-    assert len(alts) == 14
+    assert len(alts) == 15
     assert all(len(alt) > 20 for alt in alts)
 
 
@@ -77,6 +78,7 @@ def test_snippets_run_one_after_the_other(toy_corpus, tmp_path, monkeypatch):
     monkeypatch.setenv("GTZAN_DIR", str(toy_corpus))
     monkeypatch.setenv("TQDM_DISABLE", "1")
     monkeypatch.chdir(tmp_path)
+    soundfile.write("song.mp3", toy.make_track("waltz", 0, seconds=7), 22_050)
     for quick in ("epochs", "members"):
         monkeypatch.setitem(recipes.mfcc_resnet.__kwdefaults__, quick, 1)
     scope = {}
@@ -86,3 +88,4 @@ def test_snippets_run_one_after_the_other(toy_corpus, tmp_path, monkeypatch):
     assert scope["segments"].mfcc.shape[1:] == (130, 13)
     assert scope["history"].notna().all(axis=None)
     assert scope["segments"].left_out.empty
+    assert len(scope["prediction"].over_time) == 5

@@ -1,0 +1,84 @@
+"""How long `predict` takes: a song of 3 min, one of an hour, and a thousand files.
+
+``make bench`` runs it on GTZAN (or on the toy corpus, where there is none). The thousand files
+take turns with `extract_mfcc` on the same files, which is what they are to be as quick as.
+"""
+
+import argparse
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+import soxr
+from extraction import corpus
+
+from gtzan_mfcc import audio, dataset, extraction, predict, snapshots
+
+
+def song(path: Path, tracks: pd.DataFrame, seconds: int) -> Path:
+    """Write a song of the corpus's tracks, one after the other, in stereo at 44.1 kHz."""
+    with soundfile.SoundFile(path, "w", 44_100, 2) as file:
+        while file.frames < seconds * 44_100:
+            for track in tracks["path"]:
+                y = soxr.resample(audio.load(track), audio.SAMPLE_RATE, 44_100)
+                file.write(np.stack([y, y[::-1]], axis=1)[: seconds * 44_100 - file.frames])
+    return path
+
+
+def timed(work: object, *args: object, **settings: object) -> float:
+    """Give the seconds that some work takes."""
+    started = time.perf_counter()
+    work(*args, **settings)
+    return time.perf_counter() - started
+
+
+def peak_mb() -> int:
+    """Give the most memory this process has held so far."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+
+
+def main() -> None:
+    """Measure, and keep the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    label = dataset.corpus_label(dataset.load_tracks()["track"])
+    tracks = corpus(options.files)
+    numbers = {"files": len(tracks), "rounds": options.rounds}
+    model = predict.load_pretrained()
+    print(label)
+    with tempfile.TemporaryDirectory() as temporary:
+        short = song(Path(temporary, "short.mp3"), tracks.head(6), 180)
+        seconds = [timed(predict.predict, short, model) for _ in range(5)]
+        numbers |= {"mp3_first_seconds": seconds[0], "mp3_seconds": np.median(seconds[1:])}
+        numbers["mp3_peak_mb"] = peak_mb()
+        print(f"3 min of MP3: {seconds[0]:.2f} s at first, then {numbers['mp3_seconds']:.2f} s")
+        hour = song(Path(temporary, "hour.mp3"), tracks.head(20), 3600)
+        numbers["hour_seconds"] = timed(predict.predict, hour, model)
+        numbers["hour_peak_mb"] = peak_mb()
+        print(
+            f"an hour of MP3: {numbers['hour_seconds']:.1f} s; {numbers['hour_peak_mb']} MB at "
+            f"most, {numbers['mp3_peak_mb']} MB with the short song"
+        )
+    ratios = []
+    for _ in range(options.rounds):
+        with tempfile.TemporaryDirectory() as empty:
+            extracting = timed(
+                extraction.extract_mfcc, tracks, n_mfcc=20, cache=empty, progress=False
+            )
+        predicting = timed(lambda: list(predict.predict_files(tracks["path"], model)))
+        ratios.append(extracting / predicting)
+        print(f"{len(tracks):,} files: extract_mfcc {extracting:.1f} s, predict {predicting:.1f} s")
+    numbers["extraction_ratio"] = np.median(ratios)
+    numbers |= {"slowest_ratio": min(ratios), "fastest_ratio": max(ratios)}
+    print(f"extraction's time over that of predict: {numbers['extraction_ratio']:.2f} (median)")
+    snapshots.record("prediction_benchmark", corpus=label, split="none", seed=0, **numbers)
+
+
+if __name__ == "__main__":
+    main()
