@@ -6,9 +6,11 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gtzan_mfcc import dataset
+from gtzan_mfcc._disk import aside
 
 if TYPE_CHECKING:  # Help must not wait for TensorFlow.
     from gtzan_mfcc.predict import Prediction
@@ -33,14 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     # A file may have a name that is no text.
-    sys.stdout.reconfigure(errors="backslashreplace")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return options.run(options)
+        status = options.run(options)
+        sys.stdout.flush()
+        return status
     except BrokenPipeError:
         # Whoever reads has enough, as in `... | head`; what is still to be flushed has no reader.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (dataset.DatasetError, ValueError) as error:
+    except (dataset.DatasetError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
 
@@ -107,14 +112,19 @@ def _train(options: argparse.Namespace) -> int:
 
     from gtzan_mfcc import extraction, predict, recipes
 
+    output = Path(options.output)
+    if output.suffix != ".keras" or output.is_dir() or not output.parent.is_dir():
+        raise ValueError(f"{output}: name a file NAME.keras, in a folder that is there.")
     tracks = dataset.load_tracks(options.folder)
     segments = extraction.extract_mfcc(tracks, n_mfcc=20)
     for reason in segments.left_out["reason"]:
         print(f"left out: {reason}", file=sys.stderr)
     if len(segments.genres) < 2:
         raise dataset.DatasetError(f"{segments.genres[0]} is the only class; two are needed.")
+    predict.check_genres(segments.genres)
     network = recipes.mfcc_resnet(segments, np.arange(len(segments)), seed=options.seed)
-    predict.Classifier(network, segments.genres).save(options.output)
+    with aside(output) as unfinished:
+        predict.Classifier(network, segments.genres).save(unfinished)
     counts = segments.table.groupby("genre", observed=True)["track"].nunique()
     print(f"{options.output}: {', '.join(f'{genre} ({n})' for genre, n in counts.items())}")
     return 0 if segments.left_out.empty else 1
@@ -167,7 +177,7 @@ class _Csv(_Text):
 
     def __init__(self, genres: list[str], over_time: bool) -> None:
         super().__init__(genres, over_time)
-        self.writer = csv.writer(sys.stdout, lineterminator="\n")
+        self.writer = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         facts = ["start", "end"] if over_time else ["genre", "seconds", "padded"]
         self.writer.writerow(["file", *facts, *genres])
 

@@ -1,6 +1,7 @@
 """Read any sound file as the signal the study used, and cut it into segments."""
 
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -94,14 +95,19 @@ def blocks(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.n
     Notebook ``2_mfcc_extraction`` introduces this helper.
     """
     path = Path(path)
-    if path.is_dir():
-        raise AudioError(f"{path}: a folder, not a sound file; name a file in it.")
-    if not path.is_file():
-        raise AudioError(f"{path}: no such file; check the name and the folder.")
-    if path.stat().st_size == 0:
-        raise AudioError(f"{path}: the file is empty; copy or download it again.")
     try:
-        with soundfile.SoundFile(path) as file:
+        if path.is_dir():
+            raise AudioError(f"{path}: a folder, not a sound file; name a file in it.")
+        if not path.is_file():
+            raise AudioError(f"{path}: no such file; check the name and the folder.")
+        if path.stat().st_size == 0:
+            raise AudioError(f"{path}: the file is empty; copy or download it again.")
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read ({error.strerror}).") from error
+    # soundfile encodes text itself, and fails where a name is none.
+    name = str(path) if os.name == "nt" else os.fsencode(path)
+    try:
+        with soundfile.SoundFile(name) as file:
             _check_rate(file.samplerate, path)
             yield from _resampled(_pieces(file, path), file.samplerate, sample_rate)
     except soundfile.LibsndfileError as error:

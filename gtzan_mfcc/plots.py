@@ -349,7 +349,9 @@ def genre_probabilities(prediction: "Prediction", *, ax: Axes | None = None) -> 
     """
     probabilities = prediction.probabilities
     ax = _axes(ax, (6, 0.6 + 0.35 * len(probabilities)))
-    bars = ax.barh(probabilities.index, probabilities, color="tab:blue")
+    rows = range(len(probabilities))
+    bars = ax.barh(rows, probabilities, color="tab:blue")
+    ax.set_yticks(rows, probabilities.index, parse_math=False)
     ax.bar_label(bars, [f"{p:.0%}" for p in probabilities], padding=3)
     ax.set(xlabel="mean probability over the song", ylabel="genre", xlim=(0, 1.1))
     ax.set_xticks(np.linspace(0, 1, 6))
@@ -401,7 +403,7 @@ def genre_over_time(
     mesh = ax.pcolormesh(edges, rows, probabilities, cmap=COUNT_MAP, vmin=0, vmax=1)
     mesh.set_rasterized(True)
     ax.plot(middle, probabilities.argmax(axis=0), "o", color="black", markersize=3)
-    ax.set_yticks(range(len(genres)), genres)
+    ax.set_yticks(range(len(genres)), genres, parse_math=False)
     ax.set(xlabel="time (s)", ylabel="genre", xlim=(0, prediction.seconds))
     ax.invert_yaxis()
     ax.figure.colorbar(mesh, ax=panels, label="probability", pad=0.02)

@@ -3,7 +3,9 @@
 import json
 import re
 import zipfile
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -29,6 +31,15 @@ _one_at_a_time = Lock()
 
 class ModelError(ValueError):
     """A model that cannot be used; the message says why and what to do."""
+
+
+def check_genres(genres: Sequence[str]) -> None:
+    """Raise a ModelError if these cannot be the genres of a classifier."""
+    if len({*genres, "start", "end"}) < len(genres) + 2:
+        raise ModelError(
+            "two genres have the same name, or one is called start or end, as the times in a "
+            "prediction are; rename it."
+        )
 
 
 @keras.saving.register_keras_serializable(package="gtzan_mfcc")
@@ -75,6 +86,7 @@ class Classifier(keras.Model):
     ) -> None:
         super().__init__(**kwargs)
         self.genres = [str(genre) for genre in genres]
+        check_genres(self.genres)
         self.sample_rate, self.segment_length = sample_rate, segment_length
         self.n_fft, self.hop_length = n_fft, hop_length
         if not 1 <= hop_length <= n_fft <= segment_length <= 60 * sample_rate <= 60_000_000:
@@ -95,6 +107,7 @@ class Classifier(keras.Model):
     def _check_shapes(self, takes: tuple, gives: tuple) -> None:
         frames = 1 + self.segment_length // self.hop_length
         on_mfccs = len(takes) in (2, 3) and takes[0] == frames and takes[2:] in ((), (1,))
+        on_mfccs = on_mfccs and 1 <= takes[1] <= features.N_MELS
         if not on_mfccs and takes != (len(features.FEATURE_NAMES),):
             raise ModelError(
                 f"the network takes arrays of shape {takes}, and neither ({frames}, n_mfcc) nor "
@@ -105,8 +118,6 @@ class Classifier(keras.Model):
                 f"the network gives arrays of shape {gives}, and there are {len(self.genres)} "
                 "names of genres."
             )
-        if len({*self.genres, "start", "end"}) < len(self.genres) + 2:
-            raise ModelError("two genres have the same name, or one is called start or end.")
 
     @property
     def _on_features(self) -> bool:
@@ -276,9 +287,9 @@ def predict(
         batches = audio.segments(counted(), length, hop=hop, shortest=shortest)
         probabilities = np.concatenate([model.hear(batch) for batch in batches])
     except AudioError as error:
-        if isinstance(song, np.ndarray) or str(song) in str(error):
+        if not isinstance(song, (str, Path)) or str(error).startswith(f"{Path(song)}: "):
             raise
-        raise AudioError(f"{song}: {error}") from error
+        raise AudioError(f"{Path(song)}: {error}") from error
     seconds = n_samples / model.sample_rate
     start = np.arange(len(probabilities)) * hop / model.sample_rate
     over_time = pd.DataFrame(probabilities.astype(float), columns=model.genres)
@@ -320,6 +331,8 @@ def predict_files(
     --------
     Notebook ``7_your_own_music`` introduces this helper.
     """
+    if isinstance(paths, (str, Path)):
+        paths = [paths]
 
     def attempt(path: str | Path) -> tuple[str | Path, Prediction | AudioError]:
         try:
@@ -328,8 +341,20 @@ def predict_files(
             return path, error
 
     # Threads will do: reading, resampling and transforming all let the others run.
-    parallel = joblib.Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
-    return parallel(joblib.delayed(attempt)(path) for path in paths)
+    n_threads = joblib.effective_n_jobs(n_jobs)
+    # Leaving the block waits for what has begun.
+    with ThreadPoolExecutor(n_threads) as pool:
+        begun = deque()
+        try:
+            for path in paths:
+                begun.append(pool.submit(attempt, path))
+                while begun and (begun[0].done() or len(begun) > 2 * n_threads):
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            for later in begun:
+                later.cancel()
 
 
 def load_model(path: str | Path) -> Classifier:

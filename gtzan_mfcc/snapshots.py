@@ -159,7 +159,7 @@ def fill_in(text: str, results: dict) -> str:
     -------
     text : str
         Shares in percent with one decimal, intervals as "94.9 to 97.1 %", counts with
-        commas, and ratios (whatever ends in ``ratio``) with one decimal.
+        commas, and what ends in ``ratio`` or ``seconds`` as a number with one decimal.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def fill_in(text: str, results: dict) -> str:
         value = results[match[1]]["results"][match[2]]
         if isinstance(value, list):
             shown = f"{value[0]:.1%} to {value[1]:.1%}".replace("% to", " to")
-        elif match[2].endswith("ratio"):
+        elif match[2].endswith(("ratio", "seconds")):
             shown = f"{value:.1f}"
         else:
             shown = f"{value:,}" if isinstance(value, int) else f"{value:.1%}"

@@ -108,6 +108,23 @@ def test_lossless_track_equals_librosas(reference):
     np.testing.assert_array_equal(audio.load(path), librosa.load(path, sr=None)[0])
 
 
+@pytest.mark.parametrize("rate", [1, 999, 1_000_001, 2**31 - 1])
+@pytest.mark.parametrize("ending", ["wav", "au"])
+def test_a_sample_rate_that_no_sound_has_is_refused_by_name(noise, rate, ending):
+    path = noise(5_000, rate, name=f"strange.{ending}")
+    with pytest.raises(audio.AudioError) as caught:
+        audio.load(path)
+    assert str(caught.value) == (
+        f"{path}: {rate:,} samples a second, and sound has 1,000 to 1,000,000; export the file "
+        "again."
+    )
+
+
+@pytest.mark.parametrize("rate", [1_000, 1_000_000])
+def test_a_sample_rate_at_the_limit_is_heard(noise, rate):
+    assert len(audio.load(noise(rate // 2, rate))) == 11_025
+
+
 def missing(path):
     path.unlink()
 
@@ -121,7 +138,7 @@ def folder(path):
     ("spoil", "finding", "remedy"),
     [
         (missing, "no such file", "check the name"),
-        (folder, "a folder, not a sound file", "rename it"),
+        (folder, "a folder, not a sound file", "name a file in it"),
         (lambda path: path.write_bytes(b""), "is empty", "copy or download it again"),
         (lambda path: path.write_text("not a song\n" * 99), "not a sound file", "download it"),
         (
@@ -364,3 +381,83 @@ def test_a_long_file_takes_no_more_memory_than_a_short_one(tmp_path):
     # The 20 minutes as a whole would take 420 MB.
     assert 10e6 < peak(1) < 60e6
     assert peak(20) < peak(1) + 1e6
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "middle", "high"),
+    [
+        ("int8", -(2**7), 0, 2**7 - 1),
+        ("int16", -(2**15), 0, 2**15 - 1),
+        ("int32", -(2**31), 0, 2**31 - 1),
+        ("uint8", 0, 2**7, 2**8 - 1),
+        ("uint16", 0, 2**15, 2**16 - 1),
+        ("float16", -1, 0, 1),
+        ("float32", -1, 0, 1),
+        ("float64", -1, 0, 1),
+        (">i2", -(2**15), 0, 2**15 - 1),
+    ],
+)
+def test_a_signal_of_any_type_has_a_full_scale_of_1(dtype, low, middle, high):
+    y = np.array([low, middle, high], dtype)
+    converted = audio.convert(y, 22_050)
+    assert converted.dtype == np.float32
+    step = 1 / (high - middle) if y.dtype.kind in "iu" else 0
+    np.testing.assert_allclose(converted, [-1, 0, 1], atol=step)
+    assert converted[:2].tolist() == [-1, 0]
+    assert y.tolist() == [low, middle, high]
+
+
+@pytest.mark.parametrize(
+    ("subtype", "dtype"), [("PCM_16", "int16"), ("PCM_32", "int32"), ("FLOAT", "float32")]
+)
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 96_000])
+def test_a_converted_signal_is_what_the_file_with_it_gives(noise, subtype, dtype, rate):
+    path = noise(3 * rate + 7, rate, subtype=subtype)
+    y, _ = soundfile.read(path, dtype=dtype)
+    np.testing.assert_array_equal(audio.convert(y, rate), audio.load(path), strict=True)
+
+
+def test_a_signal_of_8_bits_is_what_the_file_with_it_gives(noise):
+    path = noise(22_050, subtype="PCM_U8")
+    y = np.frombuffer(path.read_bytes()[-22_050:], np.uint8)
+    np.testing.assert_array_equal(audio.convert(y, 22_050), audio.load(path), strict=True)
+
+
+@pytest.mark.parametrize("native", [1_000, 44_100, np.int64(44_100), 44_100.0, 1_000_000])
+@pytest.mark.parametrize("wanted", [8_000, 22_050, 44_100])
+def test_a_signal_is_resampled_as_librosa_does(tone, native, wanted):
+    converted = audio.convert(tone, native, sample_rate=wanted)
+    expected = librosa.resample(tone, orig_sr=native, target_sr=wanted, res_type="soxr_hq")
+    np.testing.assert_array_equal(converted, expected, strict=True)
+
+
+def test_a_converted_signal_is_a_copy(tone):
+    converted = audio.convert(tone, 22_050)
+    np.testing.assert_array_equal(converted, tone)
+    assert not np.shares_memory(converted, tone)
+
+
+@pytest.mark.parametrize(
+    ("y", "native", "finding"),
+    [
+        (np.zeros((2, 99)), 22_050, r"shape \(2, 99\) and type float64; one channel .*Average"),
+        (np.zeros((99, 1)), 22_050, r"shape \(99, 1\)"),
+        (np.float64(1), 22_050, r"shape \(\)"),
+        (np.zeros(99, bool), 22_050, "type bool"),
+        (np.zeros(99, complex), 22_050, "type complex128"),
+        (np.array(["loud", "quiet"]), 22_050, "type <U5"),
+        (np.array([None, 1]), 22_050, "type object"),
+        (np.zeros(0), 22_050, "without samples"),
+        (np.array([0, np.nan, np.inf, -np.inf]), 22_050, "3 of the 4 samples from 0 s on are NaN"),
+        (np.array([0, 1e11, -1e300, 1]), 22_050, r"2 of the 4 .* above 1e\+10"),
+        (np.zeros(99), 999, "the signal: 999 samples a second"),
+        (np.zeros(99), 1_000_001, "the signal: 1,000,001 samples a second"),
+        (np.zeros(99), 0, "the signal: 0 samples a second"),
+        (np.zeros(99), -44_100, "the signal: -44,100 samples a second"),
+        (np.zeros(99), np.nan, "the signal: nan samples a second"),
+    ],
+    ids=str,
+)
+def test_a_signal_that_is_none_is_refused(y, native, finding):
+    with pytest.raises(audio.AudioError, match=finding):
+        audio.convert(y, native)

@@ -415,6 +415,101 @@ def test_the_folder_above_the_corpus_is_refused_with_its_name(tmp_path, name):
         dataset.load_tracks(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["genres", "genres_original"])
+def test_a_class_may_be_called_genres_if_it_has_sound_in_it(lay, name):
+    tracks = dataset.load_tracks(lay(f"{name}/a.wav", "noise/b.wav"))
+    assert tracks["track"].to_list() == [f"{name}/a", "noise/b"]
+    assert list(tracks["genre"].cat.categories) == [name, "noise"]
+
+
+@pytest.mark.parametrize("name", ["genres", "genres_original"])
+@pytest.mark.parametrize("inside", ["cover.jpg", ".hidden.wav", "blues/blues.00000.wav"])
+def test_a_folder_called_genres_without_sound_of_its_own_is_named(lay, name, inside):
+    with pytest.raises(dataset.DatasetError, match=f"name that one, .*{name}, instead"):
+        dataset.load_tracks(lay(f"{name}/{inside}", "noise/b.wav"))
+
+
+def test_hidden_folders_are_no_classes(lay):
+    folder = lay(".trash/a.wav", ".genres/b.wav", "fado/c.wav", "fado/.d.wav", "..odd/e.wav")
+    tracks = dataset.load_tracks(folder)
+    assert tracks["track"].to_list() == ["fado/c"]
+    assert list(tracks["genre"].cat.categories) == ["fado"]
+
+
+def test_a_folder_of_hidden_folders_alone_has_no_classes(lay):
+    with pytest.raises(dataset.DatasetError, match=r"and no <genre>/<track>\.wav"):
+        dataset.load_tracks(lay(".trash/a.wav"))
+
+
+@pytest.mark.parametrize(
+    ("file", "track"),
+    [
+        ("rock/rock.00001.wav", "rock.00001"),
+        ("rock/00001.wav", "rock/00001"),
+        ("rock/rock.0001.wav", "rock/rock.0001"),
+        ("rock/rock.000010.wav", "rock/rock.000010"),
+        ("rock/rock.00001.live.wav", "rock/rock.00001.live"),
+        ("rock/rockx00001.wav", "rock/rockx00001"),
+        ("rock/blues.00001.wav", "rock/blues.00001"),
+        ("Rock/rock.00001.wav", "Rock/rock.00001"),
+        ("c++ (a|b)/c++ (a|b).00001.mp3", "c++ (a|b).00001"),
+        ("a.b/a.b.00001.flac", "a.b.00001"),
+        ("a/My Song (live).x.mp3", "a/My Song (live).x"),
+        ("a/٠٠٠٠١.wav", "a/٠٠٠٠١"),
+    ],
+)
+def test_a_track_is_named_by_class_and_file_unless_it_has_a_name_like_gtzans(lay, file, track):
+    (found,) = dataset.load_tracks(lay(file)).to_dict("records")
+    assert (found["track"], found["genre"]) == (track, file.partition("/")[0])
+
+
+def test_no_two_tracks_have_the_same_name(lay):
+    files = [
+        "a/b.c.wav", "a.b/c.wav", "a.b/a.b.00001.wav", "a/b.00001.wav", "a.b/00001.wav",
+        "b/a.00001.wav", "a/a.00001.wav", "a/00001.wav", "b/1.wav", "a/1.wav",
+    ]  # fmt: skip
+    tracks = dataset.load_tracks(lay(*files))
+    assert len(tracks) == len(files)
+    assert tracks["track"].is_unique
+    assert sorted(tracks["path"].str.split("corpus/").str[1]) == sorted(files)
+
+
+@pytest.mark.parametrize(
+    "file", ["rock/00001.wav", "rock/blues.00001.wav", "Rock/rock.00001.wav", "my/rock.00001.wav"]
+)
+def test_songs_of_ones_own_get_no_artist_of_gtzans(lay, file):
+    (known, own) = (
+        dataset.load_tracks(lay(file, "blues/blues.00001.wav"))
+        .sort_values("path", key=lambda paths: ~paths.str.endswith("blues/blues.00001.wav"))
+        .to_dict("records")
+    )
+    assert known["artist"] == "0"
+    assert pd.isna(own["artist"])
+    assert pd.isna(own["fault_filtered"])
+
+
+def test_own_facts_are_found_by_class_and_name(lay):
+    folder = lay("fado/a.b.wav", "fado/c.mp3", "rock/c.mp3")
+    (folder / "tracks.csv").write_text("track,artist\nfado/a.b,Amália\nrock/c,x\nc,y\n")
+    artists = dataset.load_tracks(folder).set_index("track")["artist"]
+    assert artists.dropna().to_dict() == {"fado/a.b": "Amália", "rock/c": "x"}
+    assert pd.isna(artists["fado/c"])
+
+
+def test_classes_of_the_same_song_names_are_extracted_each_on_its_own(tmp_path, tone):
+    for name, gain in (("a.b", 1), ("a", 0.1)):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        soundfile.write(tmp_path / "own" / name / "c.wav", tone * gain, 22_050)
+    soundfile.write(tmp_path / "own" / "a" / "b.c.wav", tone * 0.5, 22_050)
+    segments = extraction.extract_mfcc(
+        dataset.load_tracks(tmp_path / "own"), n_jobs=1, cache=tmp_path / "cache", progress=False
+    )
+    assert segments.table["track"].to_list() == ["a/b.c", "a/c", "a.b/c"]
+    assert segments.table["genre"].to_list() == ["a", "a", "a.b"]
+    loudness = segments.mfcc[:, :, 0].mean(axis=1)
+    assert loudness.argsort().tolist() == [1, 0, 2]
+
+
 @pytest.mark.parametrize("per_genre", [0, -1])
 def test_no_tracks_a_genre_are_refused(small_corpus, per_genre):
     with pytest.raises(ValueError, match="take 1 or more"):

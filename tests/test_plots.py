@@ -1,3 +1,4 @@
+import itertools
 import json
 from importlib.metadata import version
 
@@ -9,7 +10,7 @@ from IPython.display import Audio, Markdown
 from matplotlib.axes import Axes
 from PIL import Image
 
-from gtzan_mfcc import dataset, evaluation, plots, snapshots
+from gtzan_mfcc import dataset, evaluation, plots, predict, snapshots
 
 GENRES = ["rock", "jazz", "blues"]  # Not in alphabetical order, so that sorting shows.
 LABELS = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
@@ -39,6 +40,19 @@ def model():
     return models.cnn()
 
 
+# The most probable are jazz, blues, jazz and rock.
+HEARD = np.array([[0.2, 0.7, 0.1], [0.1, 0.3, 0.6], [0.0, 0.9, 0.1], [0.6, 0.3, 0.1]])
+
+
+def heard(starts, seconds, probabilities=HEARD, genres=GENRES):
+    """Make a prediction of segments of 3 s that start there."""
+    ends = np.minimum(np.array(starts) + 3, seconds)
+    table = pd.DataFrame(probabilities[: len(starts)], columns=genres)
+    table.insert(0, "start", np.array(starts, float))
+    table.insert(1, "end", ends)
+    return predict.Prediction(table, seconds, padded=seconds < 2.995)
+
+
 @pytest.fixture(scope="module")
 def drawings(model):
     """Give each plot with data to draw, waiting for an ax; by name."""
@@ -57,6 +71,7 @@ def drawings(model):
     report = evaluation.genre_report(LABELS, PREDICTED, GENRES)
     levels = rng.standard_normal((128, 44))
     table = pd.DataFrame(SCORES, columns=["model", "split", "accuracy", "low", "high"])
+    song = heard([0, 3, 6, 9], 13.5)
     return {
         "waveform": lambda **kwargs: plots.waveform(y, **kwargs),
         "spectrum": lambda **kwargs: plots.spectrum(y, **kwargs),
@@ -69,6 +84,9 @@ def drawings(model):
         "genre_report": lambda **kwargs: plots.genre_report(report, **kwargs),
         "split_scores": lambda **kwargs: plots.split_scores(table, **kwargs),
         "architecture": lambda **kwargs: plots.architecture(model, **kwargs),
+        "genre_probabilities": lambda **kwargs: plots.genre_probabilities(song, **kwargs),
+        "genre_over_time": lambda **kwargs: plots.genre_over_time(song, **kwargs),
+        "genre_over_time with y": lambda **kwargs: plots.genre_over_time(song, y, **kwargs),
     }
 
 
@@ -88,6 +106,9 @@ LABELLED = {
     "genre_report": ("", "genre  (number of segments)"),
     "split_scores": ("what the split keeps together", "accuracy by track"),
     "architecture": ("", ""),
+    "genre_probabilities": ("mean probability over the song", "genre"),
+    "genre_over_time": ("time (s)", "genre"),
+    "genre_over_time with y": ("time (s)", "genre"),
 }
 
 
@@ -131,6 +152,8 @@ def test_axes_have_names_and_units(draw, name, labels):
         ("mfcc", "value"),
         ("confusion_matrix", "share of the true genre"),
         ("genre_report", "score"),
+        ("genre_over_time", "probability"),
+        ("genre_over_time with y", "probability"),
     ],
 )
 def test_colours_have_a_name(draw, name, label):
@@ -254,6 +277,146 @@ def test_an_architecture_tells_layers_shapes_and_parameters(draw, model):
     names = [text.split()[0] for text in shown]
     positions = [names.index(type(layer).__name__) for layer in model.layers[:3]]
     assert positions == sorted(positions)
+
+
+def test_genres_stand_below_one_another_with_the_most_probable_on_top():
+    ax = plots.genre_probabilities(heard([0, 3, 6, 9], 13.5))
+    ax.figure.canvas.draw()
+    assert ticks(ax.yaxis) == ["jazz", "rock", "blues"]
+    (bars,) = ax.containers
+    np.testing.assert_allclose([bar.get_width() for bar in bars], [0.55, 0.225, 0.225])
+    heights = [ax.transData.transform((0, bar.get_y()))[1] for bar in bars]
+    assert heights == sorted(heights, reverse=True)
+    assert texts(ax) == ["55%", "22%", "22%"]
+    assert {"0%", "100%"} <= set(ticks(ax.xaxis))
+    low, high = ax.get_xlim()
+    assert low == 0
+    assert high > 1
+
+
+@pytest.mark.parametrize("n_genres", [2, 12])
+def test_any_number_of_long_names_has_room(n_genres):
+    genres = [f"{number} {'long ' * 4}name" for number in range(n_genres)]
+    shares = np.linspace(1, 2, n_genres)[np.newaxis]
+    prediction = heard([0], 3.0, shares / shares.sum(), genres)
+    for ax in (plots.genre_probabilities(prediction), plots.genre_over_time(prediction)):
+        ax.figure.canvas.draw()
+        assert sorted(ticks(ax.yaxis)) == sorted(genres)
+        boxes = sorted(
+            (label.get_window_extent() for label in ax.get_yticklabels()), key=lambda box: box.y0
+        )
+        assert all(low.y1 <= high.y0 for low, high in itertools.pairwise(boxes))
+        assert min(box.x0 for box in boxes) >= 0
+
+
+@pytest.mark.parametrize("name", ["a\\b", "$\\foo$", "$5 & 10$", "%"])
+def test_a_genre_is_shown_as_it_is_written(name):
+    prediction = heard([0, 3], 6.0, genres=[name, "jazz", "blues"])
+    for ax in (plots.genre_probabilities(prediction), plots.genre_over_time(prediction)):
+        ax.figure.canvas.draw()
+        (label,) = (label for label in ax.get_yticklabels() if label.get_text() == name)
+        assert not label.get_parse_math() or "$" not in name
+
+
+def mesh(ax):
+    """Give the shades: borders of the columns, and values as an array of genres by segments."""
+    (mesh,) = ax.collections
+    return mesh.get_coordinates()[0, :, 0], mesh.get_array().reshape(3, -1)
+
+
+@pytest.mark.parametrize(
+    ("starts", "seconds", "edges"),
+    [
+        ([0, 3, 6, 9], 13.5, [0, 3, 6, 9, 12]),
+        ([0, 3, 6, 9], 11.996, [0, 3, 6, 8.999, 11.996]),
+        ([0, 1, 2, 3], 6.5, [0, 2, 3, 4, 6]),
+        ([0, 2.5], 5.5, [0, 2.75, 5.5]),
+        ([0], 3.0, [0, 3]),
+        ([0], 0.5, [0, 0.5]),
+    ],
+    ids=["whole", "last filled up", "overlapping", "two", "one", "padded"],
+)
+@pytest.mark.parametrize("with_y", [False, True])
+def test_shades_and_dots_tell_the_genre_of_each_segment(starts, seconds, edges, with_y):
+    y = np.zeros(int(seconds * 8_000)) if with_y else None
+    ax = plots.genre_over_time(heard(starts, seconds), y, sample_rate=8_000)
+    borders, shades = mesh(ax)
+    np.testing.assert_allclose(borders, edges, atol=1e-9)
+    np.testing.assert_array_equal(shades, HEARD[: len(starts)].T)
+    assert ax.collections[0].get_clim() == (0, 1)
+    assert ax.get_xlim() == (0, seconds)
+    (dots,) = ax.lines
+    x, y = dots.get_data()
+    np.testing.assert_allclose(x, [(t + min(t + 3, seconds)) / 2 for t in starts])
+    assert [ticks(ax.yaxis)[row] for row in y] == ["jazz", "blues", "jazz", "rock"][: len(starts)]
+    assert ((borders[:-1] <= x) & (x <= borders[1:])).all()
+    ax.figure.canvas.draw()
+
+
+def test_genres_over_time_are_in_the_models_order_downwards():
+    ax = plots.genre_over_time(heard([0, 3], 6.0))
+    assert ticks(ax.yaxis) == GENRES
+    heights = [ax.transData.transform((0, row))[1] for row in range(3)]
+    assert heights == sorted(heights, reverse=True)
+
+
+@pytest.mark.parametrize("layout", ["constrained", None])
+@pytest.mark.parametrize("given", [False, True])
+def test_the_waveform_stands_above_the_genres_on_the_same_time_axis(given, layout):
+    y = np.sin(np.arange(6 * 8_000))
+    other = None
+    if given:
+        figure, (other, mine) = plt.subplots(1, 2, figsize=(12, 4), layout=layout)
+        ax = plots.genre_over_time(heard([0, 3], 6.0), y, sample_rate=8_000, ax=mine)
+        assert ax is mine
+        assert ax.figure is figure
+        assert not other.has_data()
+    else:
+        ax = plots.genre_over_time(heard([0, 3], 6.0), y, sample_rate=8_000)
+        assert ax.figure.axes[0] is ax
+    above = ax.figure.axes[2 if given else 1]
+    assert above.get_ylabel() == "amplitude"
+    assert (above.get_xlabel(), ax.get_xlabel()) == ("", "time (s)")
+    ax.figure.canvas.draw()
+    here, there = ax.get_position(), above.get_position()
+    assert there.y0 >= here.y1
+    np.testing.assert_allclose([there.x0, there.x1], [here.x0, here.x1], atol=1e-3)
+    assert here.height > there.height
+    if given:
+        assert here.x0 > other.get_position().x1
+    assert above.get_xlim() == ax.get_xlim() == (0, 6)
+    ax.set_xlim(1, 2)
+    assert above.get_xlim() == (1, 2)
+    assert not any(label.get_visible() for label in above.get_xticklabels())
+    assert any(label.get_visible() for label in ax.get_xticklabels())
+
+
+def test_two_songs_may_stand_side_by_side():
+    _, axes = plt.subplots(1, 2, layout="constrained")
+    for ax, seconds in zip(axes, (6.0, 12.0)):
+        plots.genre_over_time(heard([0, 3], seconds), np.zeros(int(seconds * 8_000)), ax=ax)
+    assert [ax.get_xlim() for ax in axes] == [(0, 6), (0, 12)]
+    axes[0].figure.canvas.draw()
+
+
+@pytest.mark.parametrize("samples", [100, 4_000, 4_001, 22_050 * 6 + 1, 22_050 * 60 * 20])
+def test_a_long_signal_is_drawn_by_its_peaks(samples):
+    y = np.full(samples, 0.1, np.float32)
+    y[0], y[samples // 3], y[samples // 2] = 0.9, 1, -0.75
+    y[-1] = 0.5  # In the last of the pieces that are drawn, which is seldom whole.
+    seconds = samples / 22_050
+    ax = plots.genre_over_time(heard([0], seconds), y)
+    (line,) = ax.figure.axes[1].lines
+    x, drawn = line.get_data()
+    assert min(samples, 4_000) <= len(drawn) <= 8_000
+    assert (drawn.max(), drawn.min()) == (1, -0.75)
+    wide = seconds / 2_000 + 1 / 22_050
+    assert x[drawn.argmax()] == pytest.approx(seconds / 3, abs=wide)
+    assert x[drawn.argmin()] == pytest.approx(seconds / 2, abs=wide)
+    assert x[drawn == 0.5].max() == pytest.approx(seconds, abs=wide)
+    assert drawn[-2:].min() >= np.float32(0.1)
+    assert x.min() == 0
+    assert ax.get_xlim() == (0, seconds)
 
 
 def test_figures_carry_the_name_of_the_corpus():
