@@ -102,19 +102,27 @@ def blocks(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.n
             raise AudioError(f"{path}: no such file; check the name and the folder.")
         if path.stat().st_size == 0:
             raise AudioError(f"{path}: the file is empty; copy or download it again.")
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be read ({error.strerror}).") from error
-    # soundfile encodes text itself, and fails where a name is none.
-    name = str(path) if os.name == "nt" else os.fsencode(path)
-    try:
-        with soundfile.SoundFile(name) as file:
+        with path.open("rb") as opened, _sound_file(opened.fileno(), path) as file:
             _check_rate(file.samplerate, path)
             yield from _resampled(_pieces(file, path), file.samplerate, sample_rate)
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be read ({error.strerror}).") from error
     except soundfile.LibsndfileError as error:
         raise AudioError(
             f"{path}: not a sound file that libsndfile can read ({error.error_string}); "
             "download it again, or convert it to WAV or FLAC."
         ) from error
+
+
+def _sound_file(number: int, path: Path) -> soundfile.SoundFile:
+    try:
+        # By its number, since libsndfile takes whatever is called .snd or .gsm for sound.
+        return soundfile.SoundFile(number, closefd=False)
+    except soundfile.LibsndfileError:
+        if path.suffix.lower() != ".mp3":
+            raise
+        # An MP3 file may begin with anything, and is known by its name then.
+        return soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
 
 
 def _pieces(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:

@@ -198,7 +198,9 @@ def track_generator(track: str, augmentation: str, *, seed: int) -> np.random.Ge
     --------
     Notebook ``3_augmentation`` introduces this helper.
     """
-    return np.random.default_rng([seed, crc32(track.encode()), crc32(augmentation.encode())])
+    return np.random.default_rng(
+        [seed, crc32(track.encode(errors="surrogateescape")), crc32(augmentation.encode())]
+    )
 
 
 def _one_by_one(

@@ -211,7 +211,7 @@ def extract_features(
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with aside(Path(path)) as unfinished:
-            table.to_csv(unfinished, index=False)
+            table.to_csv(unfinished, index=False, errors="surrogateescape")
     return table, left_out(tracks, rows)
 
 
