@@ -217,6 +217,8 @@ class Correlations(keras.layers.Layer):
 
     def __init__(self, n: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
+        if not 1 <= n <= 128:  # There are no more mel bands; the pairs of many would be too many.
+            raise ValueError(f"correlations of {n} channels; take 1 to 128.")
         self.n = n
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:

@@ -1,8 +1,5 @@
 """A song to the probability of each genre, over time and as a whole, by a model in one file."""
 
-import json
-import re
-import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,16 +11,13 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from gtzan_mfcc import audio, features
+from gtzan_mfcc import _model_file, audio, features
 from gtzan_mfcc import models as _  # noqa: F401 - so that load_model knows the layers of ours
 from gtzan_mfcc._keras import keras
 from gtzan_mfcc.audio import SAMPLE_RATE, SEGMENT_LENGTH, AudioError
 
 PRETRAINED = Path(__file__).with_name("pretrained.keras")
 """The model that `load_pretrained` loads."""
-
-# Keras stores what is packed by others up to a thousandfold.
-_MOST_UNPACKED = 10
 
 # Keras's networks are not made to be called by several threads at once.
 _one_at_a_time = Lock()
@@ -35,6 +29,9 @@ class ModelError(ValueError):
 
 def check_genres(genres: Sequence[str]) -> None:
     """Raise a ModelError if these cannot be the genres of a classifier."""
+    listed = isinstance(genres, Iterable) and not isinstance(genres, (str, dict))
+    if not listed or not all(isinstance(genre, str) for genre in genres):
+        raise ModelError(f"genres is {genres!r}; take a list of names.")
     if len({*genres, "start", "end"}) < len(genres) + 2:
         raise ModelError(
             "two genres have the same name, or one is called start or end, as the times in a "
@@ -85,30 +82,43 @@ class Classifier(keras.Model):
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
-        self.genres = [str(genre) for genre in genres]
-        check_genres(self.genres)
+        check_genres(genres)
+        self.genres = list(genres)
         self.sample_rate, self.segment_length = sample_rate, segment_length
         self.n_fft, self.hop_length = n_fft, hop_length
-        if not 1 <= hop_length <= n_fft <= segment_length <= 60 * sample_rate <= 60_000_000:
-            raise ModelError(
-                "hop_length, n_fft, segment_length and a minute of samples must each be at least "
-                f"as large as the one before, not {hop_length}, {n_fft}, {segment_length} and "
-                f"{60 * sample_rate}."
-            )
+        self._check_settings()
         try:
             (takes,), (gives,) = network.inputs, network.outputs
         except (AttributeError, TypeError, ValueError) as error:
             raise ModelError("a network with one input and one output is needed.") from error
+        if takes.shape[0] is not None or "float" not in takes.dtype:
+            raise ModelError("a network is needed that takes any number of rows of floats.")
         self._check_shapes(takes.shape[1:], gives.shape[1:])
         # Without the optimiser it was trained by, which is twice as large as the weights.
         self.network = keras.Model(takes, gives, name=network.name)
         self.build(self.network.input_shape)
 
+    def _check_settings(self) -> None:
+        # The limits are far from what anybody uses; beyond them, memory would give out.
+        for name, least, most in (
+            ("sample_rate", 1_000, 1_000_000),
+            ("segment_length", 1, 2**22),
+            ("n_fft", 2, min(self.segment_length, 2**16)),
+            ("hop_length", 1, self.n_fft),
+        ):
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise ModelError(f"{name} is {value!r}; take a whole number, {least} to {most}.")
+        if self.n_fft % 2:
+            raise ModelError(f"n_fft is {self.n_fft}; take an even number.")
+
     def _check_shapes(self, takes: tuple, gives: tuple) -> None:
         frames = 1 + self.segment_length // self.hop_length
         on_mfccs = len(takes) in (2, 3) and takes[0] == frames and takes[2:] in ((), (1,))
-        on_mfccs = on_mfccs and 1 <= takes[1] <= features.N_MELS
-        if not on_mfccs and takes != (len(features.FEATURE_NAMES),):
+        on_mfccs = on_mfccs and takes[1] in range(1, features.N_MELS + 1)
+        on_mfccs = on_mfccs and frames * self.n_fft <= 2**26
+        on_features = takes == (len(features.FEATURE_NAMES),) and self.segment_length > 2048
+        if not on_mfccs and not on_features:
             raise ModelError(
                 f"the network takes arrays of shape {takes}, and neither ({frames}, n_mfcc) nor "
                 f"({len(features.FEATURE_NAMES)},) is that."
@@ -143,6 +153,11 @@ class Classifier(keras.Model):
         Returns
         -------
         probabilities : np.ndarray [shape=(n, n_genres)]
+
+        Raises
+        ------
+        ModelError
+            If what the network gives are no probabilities.
         """
         if self._on_features:
             x = features.tabular_features(segments[:, :-1], sample_rate=self.sample_rate)
@@ -157,7 +172,12 @@ class Classifier(keras.Model):
         # Always tens of rows, since Keras compiles the network anew for each number of them.
         x = np.concatenate([x, np.zeros((-len(x) % 10, *x.shape[1:]))]).astype("float32")
         with _one_at_a_time:
-            return self.network.predict_on_batch(x)[: len(segments)]
+            probabilities = self.network.predict_on_batch(x)[: len(segments)]
+        if not (probabilities >= 0).all() or not np.allclose(
+            probabilities.sum(axis=1), 1, atol=0.01
+        ):
+            raise ModelError("the network gives no probabilities; it should end in a softmax.")
+        return probabilities
 
     def get_config(self) -> dict:
         """Give what the classifier was made with."""
@@ -174,8 +194,11 @@ class Classifier(keras.Model):
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> "Classifier":
         """Make a classifier of what `get_config` gave."""
-        network = keras.saving.deserialize_keras_object(config["network"], custom_objects)
-        return cls(**config | {"network": network})
+        network = keras.saving.deserialize_keras_object(config.get("network"), custom_objects)
+        try:
+            return cls(**config | {"network": network})
+        except TypeError as error:
+            raise ModelError(f"its settings are not those of a Classifier ({error}).") from error
 
 
 @dataclass(frozen=True, repr=False)
@@ -360,8 +383,10 @@ def predict_files(
 def load_model(path: str | Path) -> Classifier:
     """Load a classifier from a file that ``classifier.save`` wrote; it need not be trusted.
 
-    Keras's safe mode is on, so that a file brings no code; and what takes far more memory than
-    its file has bytes is refused before it is unpacked.
+    Keras's safe mode is on, and nothing but layers and numbers may be in the file, so that it
+    brings no code; what would take far more memory to load than the file has bytes is refused
+    beforehand. A model with layers of your own is for ``keras.saving.load_model``, which gives a
+    Classifier, too.
 
     Parameters
     ----------
@@ -383,10 +408,10 @@ def load_model(path: str | Path) -> Classifier:
     """
     path = Path(path)
     try:
-        _check_size(path)
+        _model_file.check(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises all sorts of errors for a damaged file.
-        reason = re.split(r"\n|\. ", str(error).strip())[0]
+        reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{path}: not a model that can be loaded ({reason}).") from error
     if not isinstance(model, Classifier):
         raise ModelError(
@@ -394,21 +419,6 @@ def load_model(path: str | Path) -> Classifier:
             "you trust it, and save predict.Classifier(network, genres)."
         )
     return model
-
-
-def _check_size(path: Path) -> None:
-    """Raise if a model is much larger than its file, by a bomb of zeros or of promises."""
-    size = path.stat().st_size
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist())
-        if unpacked > _MOST_UNPACKED * size:
-            raise ModelError(f"{size:,} bytes that unpack to {unpacked:,}, as no model does")
-        config = json.loads(archive.read("config.json"))
-    # Builds the layers without their weights.
-    with keras.StatelessScope(initialize_variables=False):
-        promised = keras.saving.deserialize_keras_object(config, safe_mode=True).count_params()
-    if promised > size:
-        raise ModelError(f"{promised:,} parameters, and {size:,} bytes for all of them")
 
 
 def load_pretrained() -> Classifier:
