@@ -44,7 +44,7 @@ def check(path: Path) -> None:
     config.pop("compile_config", None)  # It may name a loss of its own, and is not read.
     _check_config(config)
     with h5py.File(io.BytesIO(weights)) as file:
-        _check_weights(file)
+        _check_weights(file, set())
     # Builds the layers without their weights.
     with keras.StatelessScope(initialize_variables=False):
         promised = keras.saving.deserialize_keras_object(config, safe_mode=True).count_params()
@@ -76,13 +76,17 @@ def _check_config(part: object, depth: int = 0) -> None:
             _check_config(each, depth)
 
 
-def _check_weights(group: h5py.Group) -> None:
+def _check_weights(group: h5py.Group, seen: set[int]) -> None:
     for name in group:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             raise ValueError(f"its weights are elsewhere ({group.name}/{name})")
         item = group[name]
+        address = h5py.h5o.get_info(item.id).addr
+        if address in seen:
+            raise ValueError(f"its weights are in several places ({item.name})")
+        seen.add(address)
         if isinstance(item, h5py.Group):
-            _check_weights(item)
+            _check_weights(item, seen)
         # Whoever reads what is not stored, or stored in less space, makes it up in memory.
         elif item.dtype.kind not in "biuf" or item.id.get_storage_size() < item.nbytes:
             raise ValueError(f"its weights are not all there, or no numbers ({item.name})")

@@ -99,16 +99,15 @@ class Classifier(keras.Model):
         self.build(self.network.input_shape)
 
     def _check_settings(self) -> None:
+        names = ("sample_rate", "segment_length", "n_fft", "hop_length")
+        for name in names:
+            if type(getattr(self, name)) is not int:
+                raise ModelError(f"{name} is {getattr(self, name)!r}; take a whole number.")
         # The limits are far from what anybody uses; beyond them, memory would give out.
-        for name, least, most in (
-            ("sample_rate", 1_000, 1_000_000),
-            ("segment_length", 1, 2**22),
-            ("n_fft", 2, min(self.segment_length, 2**16)),
-            ("hop_length", 1, self.n_fft),
-        ):
-            value = getattr(self, name)
-            if type(value) is not int or not least <= value <= most:
-                raise ModelError(f"{name} is {value!r}; take a whole number, {least} to {most}.")
+        limits = [(1_000, 1_000_000), (1, 2**22), (2, min(self.segment_length, 2**16))]
+        for name, (least, most) in zip(names, [*limits, (1, self.n_fft)]):
+            if not least <= getattr(self, name) <= most:
+                raise ModelError(f"{name} is {getattr(self, name)}; take {least} to {most}.")
         if self.n_fft % 2:
             raise ModelError(f"n_fft is {self.n_fft}; take an even number.")
 
@@ -384,9 +383,9 @@ def load_model(path: str | Path) -> Classifier:
     """Load a classifier from a file that ``classifier.save`` wrote; it need not be trusted.
 
     Keras's safe mode is on, and nothing but layers and numbers may be in the file, so that it
-    brings no code; what would take far more memory to load than the file has bytes is refused
-    beforehand. A model with layers of your own is for ``keras.saving.load_model``, which gives a
-    Classifier, too.
+    brings no code; what promises more than the file has bytes is refused beforehand. (A stranger's
+    network may still be slow, or large when it is used.) A model with layers of your own is for
+    ``keras.saving.load_model``, which gives a Classifier, too.
 
     Parameters
     ----------
@@ -411,7 +410,7 @@ def load_model(path: str | Path) -> Classifier:
         _model_file.check(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises all sorts of errors for a damaged file.
-        reason = " ".join(str(error).split())[:300]
+        reason = " ".join(str(error).rpartition("Exception encountered: ")[2].split())[:300]
         raise ModelError(f"{path}: not a model that can be loaded ({reason}).") from error
     if not isinstance(model, Classifier):
         raise ModelError(

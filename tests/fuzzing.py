@@ -1,9 +1,9 @@
 """Spoil sound files in thousands of ways; try bad files in a process that may die of them.
 
 As a program it tries one file after the other, and tells of each when it begins, what it ended in
-and what memory it took. It can map no more than `ROOM` beyond what the package and its model need,
-and a file that takes longer than `PATIENCE` ends it. One of the spoilt sound files is tried again,
-with the sound files that `write_seeds` wrote, by its number:
+and what memory it took. For each it can map `ROOM` more than before; a file that takes longer than
+`PATIENCE` ends it. One of the spoilt sound files is tried again, with the sound files that
+`write_seeds` wrote, by its number:
 
     python tests/fuzzing.py sounds SEEDS EMPTY_FOLDER 123
 """
@@ -354,6 +354,13 @@ def forget_peak():
     return peak()
 
 
+def bound_memory():
+    """Let this process map no more than `ROOM` beyond what it has mapped by now."""
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + ROOM, most))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=["sounds", *_ATTEMPTS])
@@ -371,9 +378,6 @@ def main():
 
     model = predict.load_pretrained()
     predict.predict(np.zeros(70_000, np.float32), model)
-    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (mapped + ROOM, mapped + ROOM))
-
     items = asked.paths
     if asked.what == "sounds":
         seeds, work, *items = asked.paths
@@ -387,6 +391,7 @@ def main():
             about = {"seed": case.seed, "way": case.way}
         tell(item=item, path=path, **about)
         before = forget_peak()
+        bound_memory()
         faulthandler.dump_traceback_later(PATIENCE, exit=True)
         ends = attempt(path, model)
         faulthandler.cancel_dump_traceback_later()
