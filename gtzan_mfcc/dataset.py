@@ -134,7 +134,7 @@ def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = Non
         from gtzan_mfcc import toy
 
         folder = toy.make_corpus()
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     files = _sound_files(folder)
     own_facts = folder / "tracks.csv"
     facts = _facts(own_facts if own_facts.is_file() else _GTZAN_FACTS)

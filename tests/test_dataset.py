@@ -530,3 +530,9 @@ def test_feature_table_that_would_break_training_is_refused(tmp_path, spoil):
     table.to_csv(tmp_path / "features.csv", index=False)
     with pytest.raises(dataset.DatasetError, match=r"features\.csv"):
         dataset.load_feature_table(tmp_path / "features.csv")
+
+
+def test_a_folder_may_be_named_from_home(small_corpus, monkeypatch):
+    monkeypatch.setenv("HOME", str(small_corpus.parent))
+    monkeypatch.setenv("USERPROFILE", str(small_corpus.parent))
+    assert len(dataset.load_tracks("~/corpus")) == 4
