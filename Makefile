@@ -5,6 +5,9 @@ EXECUTE := $(BIN)/jupyter nbconvert --to notebook --execute \
 	--ExecutePreprocessor.timeout=-1 --ExecutePreprocessor.record_timing=False
 # A progress bar leaves its traces in an executed notebook.
 export TQDM_DISABLE := 1
+# What is committed must not be made from the toy corpus.
+NEED_GTZAN := $(BIN)/python -c "from gtzan_mfcc import dataset; \
+	dataset.find_corpus() or exit('No GTZAN: run make data, or set GTZAN_DIR.')"
 
 .PHONY: help notebooks test snapshots pretrained bench data lab lint clean
 .DEFAULT_GOAL := help
@@ -20,14 +23,14 @@ test: .venv/dev  ## run the tests
 	$(BIN)/python -m pytest
 
 snapshots: .venv/installed  ## run the notebooks in place on GTZAN; rewrite snapshots/
-	$(BIN)/python -c "from gtzan_mfcc import dataset; \
-	dataset.find_corpus() or exit('No GTZAN: run make data, or set GTZAN_DIR.')"
+	$(NEED_GTZAN)
 	SNAPSHOTS_DIR="$(CURDIR)/snapshots" $(EXECUTE) --inplace $(NOTEBOOKS)
 	$(BIN)/python -c "import json; from pathlib import Path; from gtzan_mfcc import snapshots; \
 	readme, results = Path('README.md'), Path('snapshots/results.json'); \
 	readme.write_text(snapshots.fill_in(readme.read_text(), json.loads(results.read_text())))"
 
 pretrained: .venv/installed  ## train the model that comes with the package anew, on GTZAN
+	$(NEED_GTZAN)
 	$(BIN)/python -m gtzan_mfcc train --output gtzan_mfcc/pretrained.keras
 
 bench: .venv/dev  ## measure extraction, training and prediction (half an hour)
