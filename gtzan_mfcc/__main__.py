@@ -80,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         "Train a model on all songs of a folder with one folder a class, <class>/<song>.wav (or "
         ".flac, .ogg, .mp3, ...), for `predict --model FILE`."
     )
-    train.add_argument("folder", nargs="?", metavar="FOLDER", help="the folder (default: GTZAN)")
+    train.add_argument(
+        "folder", nargs="?", metavar="FOLDER", help="the folder (default: GTZAN, or toys)"
+    )
     train.add_argument("--output", required=True, metavar="FILE", help="NAME.keras, to be written")
     train.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the training (default: 0)"
@@ -137,11 +139,8 @@ class _Text:
         self.genres, self.over_time = genres, over_time
 
     def add(self, song: str, prediction: "Prediction") -> None:
-        best = ", ".join(
-            f"{genre} {p:.0%}" for genre, p in prediction.probabilities.head(3).items()
-        )
         padded = " (too short for a segment, repeated)" if prediction.padded else ""
-        print(f"{song}: {prediction.genre} ({best}){padded}", flush=True)
+        print(f"{song}: {prediction.genre} ({prediction.best_guesses}){padded}", flush=True)
         for row in prediction.over_time.to_dict("records") if self.over_time else ():
             genre = max(self.genres, key=row.get)
             print(f"  {row['start']:7.1f} to {row['end']:7.1f} s: {genre} {row[genre]:.0%}")

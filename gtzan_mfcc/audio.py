@@ -19,16 +19,16 @@ SEGMENT_LENGTH = 3 * SAMPLE_RATE
 SHORTEST_SEGMENT = 129 * 512
 """Fewest samples that still give the 130 frames of a whole segment."""
 
-# Segments that `segments` gives at once: what 30 s hold, so that memory stays small.
-_AT_ONCE = 10
+SEGMENTS_AT_ONCE = 10
+"""Most segments that `segments` gives at once: what 30 s hold, so that memory stays small."""
+
+SAMPLE_RATES = (1_000, 1_000_000)
+"""Lowest and highest sample rate in Hz; beyond, soxr or the memory would give out somewhere."""
 
 _BLOCK_SECONDS = 30
 
 # A header may claim a thousand channels, and 30 s of them would not fit into memory.
 _BLOCK_SAMPLES = 2**24
-
-# What no recording has; soxr or the memory would give out somewhere beyond.
-_SLOWEST, _FASTEST = 1_000, 1_000_000
 
 # Full scale is 1. Beyond this the squares of a spectrum no longer fit into 32 bits.
 _LOUDEST = 1e10
@@ -144,10 +144,11 @@ def _pieces(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
 
 
 def _check_rate(sample_rate: int, name: str | Path) -> None:
-    if not _SLOWEST <= sample_rate <= _FASTEST:
+    lowest, highest = SAMPLE_RATES
+    if not lowest <= sample_rate <= highest:
         raise AudioError(
-            f"{name}: {sample_rate:,} samples a second, and sound has {_SLOWEST:,} to "
-            f"{_FASTEST:,}; export the file again."
+            f"{name}: {sample_rate:,} samples a second, and sound has {lowest:,} to "
+            f"{highest:,}; export the file again."
         )
 
 
@@ -331,8 +332,8 @@ def segments(
             continue
         found = True
         windows = np.lib.stride_tricks.sliding_window_view(rest, length)[::hop]
-        for first in range(0, len(windows), _AT_ONCE):
-            yield windows[first : first + _AT_ONCE].copy()
+        for first in range(0, len(windows), SEGMENTS_AT_ONCE):
+            yield windows[first : first + SEGMENTS_AT_ONCE].copy()
         rest = rest[len(windows) * hop :]
     if len(rest) >= shortest:
         yield np.pad(rest, (0, length - len(rest)))[np.newaxis]

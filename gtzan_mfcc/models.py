@@ -3,6 +3,7 @@
 import numpy as np
 
 from gtzan_mfcc._keras import keras
+from gtzan_mfcc.features import N_MELS
 
 _register = keras.saving.register_keras_serializable(package="gtzan_mfcc")
 
@@ -217,8 +218,8 @@ class Correlations(keras.layers.Layer):
 
     def __init__(self, n: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        if not 1 <= n <= 128:  # There are no more mel bands; the pairs of many would be too many.
-            raise ValueError(f"correlations of {n} channels; take 1 to 128.")
+        if not 1 <= n <= N_MELS:  # There are no more MFCCs; the pairs of many would be too many.
+            raise ValueError(f"correlations of {n} channels; take 1 to {N_MELS}.")
         self.n = n
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:

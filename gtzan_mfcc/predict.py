@@ -104,7 +104,7 @@ class Classifier(keras.Model):
             if type(getattr(self, name)) is not int:
                 raise ModelError(f"{name} is {getattr(self, name)!r}; take a whole number.")
         # The limits are far from what anybody uses; beyond them, memory would give out.
-        limits = [(1_000, 1_000_000), (1, 2**22), (2, min(self.segment_length, 2**16))]
+        limits = [audio.SAMPLE_RATES, (1, 2**22), (2, min(self.segment_length, 2**16))]
         for name, (least, most) in zip(names, [*limits, (1, self.n_fft)]):
             if not least <= getattr(self, name) <= most:
                 raise ModelError(f"{name} is {getattr(self, name)}; take {least} to {most}.")
@@ -116,7 +116,9 @@ class Classifier(keras.Model):
         on_mfccs = len(takes) in (2, 3) and takes[0] == frames and takes[2:] in ((), (1,))
         on_mfccs = on_mfccs and takes[1] in range(1, features.N_MELS + 1)
         on_mfccs = on_mfccs and frames * self.n_fft <= 2**26
-        on_features = takes == (len(features.FEATURE_NAMES),) and self.segment_length > 2048
+        on_features = (
+            takes == (len(features.FEATURE_NAMES),) and self.segment_length > features.N_FFT
+        )
         if not on_mfccs and not on_features:
             raise ModelError(
                 f"the network takes arrays of shape {takes}, and neither ({frames}, n_mfcc) nor "
@@ -168,8 +170,10 @@ class Classifier(keras.Model):
                 n_fft=self.n_fft,
                 hop_length=self.hop_length,
             )
-        # Always tens of rows, since Keras compiles the network anew for each number of them.
-        x = np.concatenate([x, np.zeros((-len(x) % 10, *x.shape[1:]))]).astype("float32")
+        # Filled up to as many rows as mostly come, since Keras compiles the network anew for each
+        # number of them.
+        missing = -len(x) % audio.SEGMENTS_AT_ONCE
+        x = np.concatenate([x, np.zeros((missing, *x.shape[1:]))]).astype("float32")
         with _one_at_a_time:
             probabilities = self.network.predict_on_batch(x)[: len(segments)]
         if not (probabilities >= 0).all() or not np.allclose(
@@ -233,12 +237,16 @@ class Prediction:
         """The most probable genre."""
         return self.probabilities.index[0]
 
+    @property
+    def best_guesses(self) -> str:
+        """The three most probable genres in a line, such as ``"rock 81%, blues 12%, jazz 4%"``."""
+        return ", ".join(f"{genre} {p:.0%}" for genre, p in self.probabilities.head(3).items())
+
     def __repr__(self) -> str:
         """Tell the three most probable genres, and how much was heard."""
-        best = ", ".join(f"{genre} {p:.0%}" for genre, p in self.probabilities.head(3).items())
         padded = ", too short for a segment and repeated" if self.padded else ""
         heard = f"{self.seconds:.1f} s, segments: {len(self.over_time)}{padded}"
-        return f"Prediction({best}; {heard})"
+        return f"Prediction({self.best_guesses}; {heard})"
 
 
 def predict(

@@ -8,6 +8,7 @@ import argparse
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def song(path: Path, tracks: pd.DataFrame, seconds: int) -> Path:
     return path
 
 
-def timed(work: object, *args: object, **settings: object) -> float:
+def timed(work: Callable, *args: object, **settings: object) -> float:
     """Give the seconds that some work takes."""
     started = time.perf_counter()
     work(*args, **settings)
