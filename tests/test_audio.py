@@ -292,12 +292,13 @@ WHOLE, SHORTEST, BLOCK = audio.SEGMENT_LENGTH, audio.SHORTEST_SEGMENT, 30 * audi
 )
 def test_segments_joined_are_what_cut_gives(noise, samples, settings):
     path = noise(samples)
+    y = audio.load(path)
     if settings.get("shortest", 0) is None and samples < WHOLE:
-        return  # See below: it is repeated.
+        expected = np.tile(y, 2)[np.newaxis, :WHOLE]  # Too short to be cut, so it is repeated.
+    else:
+        expected = audio.cut(y, **settings)
     segments = list(audio.segments(audio.blocks(path), **settings))
-    np.testing.assert_array_equal(
-        np.concatenate(segments), audio.cut(audio.load(path), **settings), strict=True
-    )
+    np.testing.assert_array_equal(np.concatenate(segments), expected, strict=True)
 
 
 @pytest.mark.parametrize("rate", [8_000, 44_100])

@@ -14,9 +14,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from conftest import PROJECT
+from conftest import PROJECT, quick_network
 from gtzan_mfcc import __main__, dataset, predict, recipes
-from gtzan_mfcc._keras import keras
 
 RATE, WHOLE = 22_050, 66_150
 GENRES = ["drum & bass", 'a, "b"', "民謡"]
@@ -61,12 +60,7 @@ def program(*arguments, **settings):
 
 
 def untrained(genres=GENRES):
-    keras.utils.set_random_seed(0)
-    layers = keras.layers
-    head = layers.Dense(len(genres), activation="softmax")
-    return keras.Sequential(
-        [keras.Input((130, 20)), layers.Rescaling(0.02), layers.Flatten(), head]
-    )
+    return quick_network(n_mfcc=20, n_genres=len(genres))
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,8 @@ import pytest
 import soundfile
 
 import gtzan_mfcc
-from conftest import PROJECT
+from conftest import PROJECT, quick_network
 from gtzan_mfcc import audio, dataset, evaluation, extraction, features, models, predict
-from gtzan_mfcc._keras import keras
 
 GENRES = ["rock", "jazz", "blues"]  # Not in alphabetical order, so that theirs shows.
 RATE, WHOLE, SHORTEST = audio.SAMPLE_RATE, audio.SEGMENT_LENGTH, audio.SHORTEST_SEGMENT
@@ -34,23 +33,9 @@ def music(samples, rate=RATE, channels=1, seed=0):
     return np.stack(lines, axis=1).astype(np.float32).squeeze(axis=1 if channels == 1 else ())
 
 
-def network(frames=130, n_mfcc=13, n_genres=3, seed=0):
-    """Make an untrained network that is quick, and hears every frame."""
-    keras.utils.set_random_seed(seed)
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((frames, n_mfcc)),
-            layers.Rescaling(0.02),
-            layers.Flatten(),
-            layers.Dense(n_genres, activation="softmax"),
-        ]
-    )
-
-
 @pytest.fixture(scope="module")
 def model():
-    return predict.Classifier(network(), GENRES)
+    return predict.Classifier(quick_network(), GENRES)
 
 
 @pytest.fixture
@@ -202,7 +187,7 @@ def test_probabilities_are_means_over_the_segments_highest_first(model):
 
 def test_of_genres_that_are_as_probable_the_models_first_is_taken_as_in_a_vote():
     genres = [f"genre {number}" for number in range(40)]
-    even = network(n_genres=40)
+    even = quick_network(n_genres=40)
     even.layers[-1].set_weights([np.zeros((130 * 13, 40)), np.arange(40) % 2])
     prediction = predict.predict(music(WHOLE), predict.Classifier(even, genres))
     assert prediction.genre == "genre 1"
@@ -320,7 +305,7 @@ def test_silence_has_a_genre_too(model, value):
 
 def test_what_is_no_classifier_is_refused_with_the_remedy(model):
     with pytest.raises(predict.ModelError, match=r"Sequential .*; take predict.Classifier\("):
-        predict.predict(np.zeros(WHOLE), network())
+        predict.predict(np.zeros(WHOLE), quick_network())
     with pytest.raises(predict.ModelError, match="str does not say"):
         predict.predict(np.zeros(WHOLE), "model.keras")
 
@@ -425,7 +410,7 @@ def test_the_settings_of_a_model_are_heeded(write, settings, tmp_path):
     spectrum |= {key: settings[key] for key in spectrum if key in settings}
     hop_length = spectrum["hop_length"]
     frames = 1 + length // hop_length
-    model = predict.Classifier(network(frames, 20), GENRES, **settings)
+    model = predict.Classifier(quick_network(frames, 20), GENRES, **settings)
     shortest = length - length % hop_length
     cut = audio.cut(audio.load(path, sample_rate=rate), length, shortest=shortest)
     prediction = predict.predict(path, model)
@@ -449,7 +434,7 @@ def test_the_settings_of_a_model_are_heeded(write, settings, tmp_path):
     ids=len,
 )
 def test_any_number_of_genres_of_any_name(genres, tmp_path):
-    predict.Classifier(network(n_genres=len(genres)), genres).save(tmp_path / "model.keras")
+    predict.Classifier(quick_network(n_genres=len(genres)), genres).save(tmp_path / "model.keras")
     model = predict.load_model(tmp_path / "model.keras")
     y = music(3 * WHOLE)
     prediction = predict.predict(y, model)
@@ -521,7 +506,7 @@ def test_who_has_heard_enough_gets_no_warning(shelf, model, n_jobs):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_wrong_model_or_hop_is_raised_not_told(shelf, model, n_jobs):
     with pytest.raises(predict.ModelError, match="does not say what its genres are"):
-        list(predict.predict_files(shelf, network(), n_jobs=n_jobs))
+        list(predict.predict_files(shelf, quick_network(), n_jobs=n_jobs))
     with pytest.raises(ValueError, match="hop_seconds is 4"):
         list(predict.predict_files(shelf, model, hop_seconds=4, n_jobs=n_jobs))
 
