@@ -2,13 +2,13 @@
 
 from functools import lru_cache
 
-import librosa
 import numpy as np
 import scipy.fft
 import scipy.ndimage
 import scipy.signal
 import scipy.sparse
 
+from gtzan_mfcc._librosa import librosa
 from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
 
 N_FFT = 2048
@@ -207,6 +207,8 @@ def tabular_features(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> np.nda
     --------
     Notebook ``1_features_ann`` introduces this helper.
     """
+    # librosa's compiled functions are ready for this type alone; see _librosa.
+    y = np.asarray(y, dtype=np.float32)
     if y.shape[-1] <= N_FFT // 2:
         raise AudioError(
             f"{y.shape[-1]:,} samples; the 57 features need at least {N_FFT // 2 + 1:,}."
