@@ -9,7 +9,7 @@ export TQDM_DISABLE := 1
 NEED_GTZAN := $(BIN)/python -c "from gtzan_mfcc import dataset; \
 	dataset.find_corpus() or exit('No GTZAN: run make data, or set GTZAN_DIR.')"
 
-.PHONY: help notebooks test snapshots pretrained bench data lab lint clean
+.PHONY: help notebooks test fuzz snapshots pretrained bench data lab lint lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -22,12 +22,13 @@ notebooks: .venv/installed  ## run every notebook; results in build/notebooks
 test: .venv/dev  ## run the tests
 	$(BIN)/python -m pytest
 
+fuzz: .venv/dev  ## try what nobody has thought of: spoilt files, random tables (three minutes)
+	$(BIN)/python -m pytest tests/fuzz
+
 snapshots: .venv/installed  ## run the notebooks in place on GTZAN; rewrite snapshots/
 	$(NEED_GTZAN)
 	SNAPSHOTS_DIR="$(CURDIR)/snapshots" $(EXECUTE) --inplace $(NOTEBOOKS)
-	$(BIN)/python -c "import json; from pathlib import Path; from gtzan_mfcc import snapshots; \
-	readme, results = Path('README.md'), Path('snapshots/results.json'); \
-	readme.write_text(snapshots.fill_in(readme.read_text(), json.loads(results.read_text())))"
+	$(BIN)/python snapshots/fill_readme.py
 
 pretrained: .venv/installed  ## train the model that comes with the package anew, on GTZAN
 	$(NEED_GTZAN)
@@ -48,15 +49,36 @@ lint: .venv/dev  ## check the style of code and notebooks
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
+# Without --no-cache, uv would not notice a change of requirements.txt. One version for every Python
+# where there is one (fewest): what passes with one Python is then what the others get.
+lock:  ## pin the newest versions anew in requirements.lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet uv
+	build/lock/bin/uv --no-cache pip compile --quiet --universal --python-version 3.11 \
+	  --fork-strategy fewest --extra dev --no-annotate --no-emit-index-url \
+	  --custom-compile-command "make lock" --output-file build/lock/requirements.lock pyproject.toml
+	mv build/lock/requirements.lock requirements.lock
+
 clean:  ## remove all that can be made again, but not data/
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv.lock build *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/installed: requirements.txt pyproject.toml
+# Should make run twice at once, one of them makes .venv; the other waits, and then looks again.
+# TensorFlow of requirements.lock has no wheels for Python 3.14.
+ifndef ALONE
+.venv/%: requirements.txt requirements.lock pyproject.toml
+	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
+	'Python 3.11, 3.12 or 3.13 is needed, not %d.%d: say make PYTHON=python3.13' % v)"
+	@$(PYTHON) -c "import fcntl, subprocess, sys; lock = open('.venv.lock', 'w'); \
+	fcntl.flock(lock, fcntl.LOCK_EX); sys.exit(subprocess.call(sys.argv[1:]))" \
+	$(MAKE) --no-print-directory ALONE=1 $@
+else
+.venv/installed: requirements.txt requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -r requirements.txt -e .
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e .
 	touch $@
 
 .venv/dev: .venv/installed
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[dev]'
 	touch $@
+endif
