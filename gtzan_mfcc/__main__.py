@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
 
 from gtzan_mfcc import dataset
 from gtzan_mfcc._disk import aside
 
-if TYPE_CHECKING:  # Help must not wait for TensorFlow.
-    from gtzan_mfcc.predict import Prediction
+# What waits for TensorFlow is imported in the functions that need it, so that help does not.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,68 +52,75 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m gtzan_mfcc",
-        description="Tell the genre of songs; learn from folders of them.",
-    )
+    parser = argparse.ArgumentParser(prog="python -m gtzan_mfcc")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    predict = commands.add_parser("predict", help="tell the genre of songs")
-    predict.description = (
-        "Tell the genre of each song, with the three best guesses. A file that cannot be read is "
-        "named on stderr, and the status is 1 at the end."
-    )
-    predict.add_argument("songs", nargs="+", metavar="SONG", help="a WAV, FLAC, OGG, MP3, ... file")
-    predict.add_argument(
-        "--model", metavar="FILE", help="a model of yours (default: GTZAN's genres)"
-    )
+    help_of_predict = "tell the genre of songs"
+    predict = commands.add_parser("predict", help=help_of_predict, description=_predict.__doc__)
+    predict.set_defaults(run=_predict)
+    add = predict.add_argument
+    add("songs", nargs="+", metavar="SONG", help="a WAV, FLAC, OGG, MP3, ... file")
+    add("--model", metavar="FILE", help="a model of yours (default: GTZAN's genres)")
+    add("--over-time", action="store_true", help="tell each segment of 3 s, too")
+    add("--hop-seconds", type=float, default=3.0, metavar="S", help="start one every S seconds")
     form = predict.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_const", dest="form", const=_Json, help="print JSON")
-    form.add_argument("--csv", action="store_const", dest="form", const=_Csv, help="print CSV")
-    predict.add_argument("--over-time", action="store_true", help="tell each segment of 3 s, too")
-    predict.add_argument(
-        "--hop-seconds", type=float, metavar="S", help="start a segment every S seconds (overlap)"
-    )
-    predict.set_defaults(run=_predict, form=_Text)
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--csv", action="store_true", help="print CSV")
 
-    train = commands.add_parser("train", help="make a model from folders of songs")
-    train.description = (
-        "Train a model on all songs of a folder with one folder a class, <class>/<song>.wav (or "
-        ".flac, .ogg, .mp3, ...), for `predict --model FILE`."
-    )
-    train.add_argument(
-        "folder", nargs="?", metavar="FOLDER", help="the folder (default: GTZAN, or toys)"
-    )
-    train.add_argument("--output", required=True, metavar="FILE", help="NAME.keras, to be written")
-    train.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the training (default: 0)"
-    )
+    help_of_train = "make a model from folders of songs"
+    train = commands.add_parser("train", help=help_of_train, description=_train.__doc__)
     train.set_defaults(run=_train)
+    add = train.add_argument
+    add("folder", nargs="?", metavar="FOLDER", help="the folder (default: GTZAN, or toys)")
+    add("--output", required=True, metavar="FILE", help="NAME.keras, to be written")
+    add("--seed", type=int, default=0, metavar="N", help="of the training (default: 0)")
     return parser
 
 
 def _predict(options: argparse.Namespace) -> int:
+    """Tell the genre of each song, with the three best guesses.
+
+    A file that cannot be read is named on stderr, and the status is 1 at the end.
+    """
     from gtzan_mfcc import predict
 
     model = predict.load_model(options.model or predict.PRETRAINED)
-    out = options.form(model.genres, options.over_time)
-    status = 0
-    for song, result in predict.predict_files(
-        options.songs, model, hop_seconds=options.hop_seconds
-    ):
-        if isinstance(result, predict.AudioError):
-            print(result, file=sys.stderr)
-            status = 1
+    told, bad = [], 0
+    for song, heard in predict.predict_files(options.songs, model, hop_seconds=options.hop_seconds):
+        if isinstance(heard, predict.AudioError):
+            print(heard, file=sys.stderr)
+            bad += 1
+            continue
+        segments = heard.over_time.round(4).to_dict("records") if options.over_time else []
+        entry = {"file": song, "genre": heard.genre, "seconds": round(heard.seconds, 3)}
+        entry |= {"padded": heard.padded}
+        probabilities = heard.probabilities.round(4).to_dict()
+        if options.csv:
+            told += [{"file": song} | row for row in segments] or [entry | probabilities]
+        elif options.json:
+            over_time = {"over_time": segments} if options.over_time else {}
+            told.append(entry | {"probabilities": probabilities} | over_time)
         else:
-            out.add(song, result)
-    out.end()
-    return status
+            padded = " (too short for a segment, repeated)" if heard.padded else ""
+            print(f"{song}: {heard.genre} ({heard.best_guesses}){padded}", flush=True)
+            for row in segments:
+                genre = max(model.genres, key=row.get)
+                print(f"  {row['start']:7.1f} to {row['end']:7.1f} s: {genre} {row[genre]:.0%}")
+    if options.json:
+        print(json.dumps(told, indent=2))
+    elif options.csv:
+        facts = ["start", "end"] if options.over_time else ["genre", "seconds", "padded"]
+        table = pd.DataFrame(told, columns=["file", *facts, *model.genres])
+        table.to_csv(sys.stdout, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    return 1 if bad else 0
 
 
 def _train(options: argparse.Namespace) -> int:
-    import numpy as np
+    """Train a model on all songs of a folder, for `predict --model FILE`.
 
-    from gtzan_mfcc import extraction, predict, recipes
+    The folder has one folder a class: <class>/<song>.wav (or .flac, .ogg, .mp3, ...).
+    """
+    from gtzan_mfcc import extraction, predict, training
 
     output = Path(options.output)
     if output.suffix != ".keras" or output.is_dir() or not output.parent.is_dir():
@@ -122,73 +130,14 @@ def _train(options: argparse.Namespace) -> int:
     for reason in segments.left_out["reason"]:
         print(f"left out: {reason}", file=sys.stderr)
     if len(segments.genres) < 2:
-        raise dataset.DatasetError(f"{segments.genres[0]} is the only class; two are needed.")
+        raise ValueError(f"{segments.genres[0]} is the only class; two are needed.")
     predict.check_genres(segments.genres)
-    network = recipes.mfcc_resnet(segments, np.arange(len(segments)), seed=options.seed)
+    network = training.fit_statistics_mlp(segments, np.arange(len(segments)), seed=options.seed)
     with aside(output) as unfinished:
         predict.Classifier(network, segments.genres).save(unfinished)
     counts = segments.table.groupby("genre", observed=True)["track"].nunique()
     print(f"{options.output}: {', '.join(f'{genre} ({n})' for genre, n in counts.items())}")
     return 0 if segments.left_out.empty else 1
-
-
-class _Text:
-    """Lines for people."""
-
-    def __init__(self, genres: list[str], over_time: bool) -> None:
-        self.genres, self.over_time = genres, over_time
-
-    def add(self, song: str, prediction: "Prediction") -> None:
-        padded = " (too short for a segment, repeated)" if prediction.padded else ""
-        print(f"{song}: {prediction.genre} ({prediction.best_guesses}){padded}", flush=True)
-        for row in prediction.over_time.to_dict("records") if self.over_time else ():
-            genre = max(self.genres, key=row.get)
-            print(f"  {row['start']:7.1f} to {row['end']:7.1f} s: {genre} {row[genre]:.0%}")
-
-    def end(self) -> None:
-        pass
-
-
-class _Json(_Text):
-    """One array, with an object a song."""
-
-    separator = "[\n"
-
-    def add(self, song: str, prediction: "Prediction") -> None:
-        entry = {
-            "file": song,
-            "genre": prediction.genre,
-            "probabilities": prediction.probabilities.round(4).to_dict(),
-            "seconds": round(prediction.seconds, 3),
-            "padded": prediction.padded,
-        }
-        if self.over_time:
-            entry["over_time"] = prediction.over_time.round(4).to_dict("records")
-        print(self.separator + json.dumps(entry), end="", flush=True)
-        self.separator = ",\n"
-
-    def end(self) -> None:
-        print("[]" if self.separator == "[\n" else "\n]")
-
-
-class _Csv(_Text):
-    """One table, with a row a song, or a segment."""
-
-    def __init__(self, genres: list[str], over_time: bool) -> None:
-        super().__init__(genres, over_time)
-        self.writer = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-        facts = ["start", "end"] if over_time else ["genre", "seconds", "padded"]
-        self.writer.writerow(["file", *facts, *genres])
-
-    def add(self, song: str, prediction: "Prediction") -> None:
-        if self.over_time:
-            rows = prediction.over_time.round(4).to_numpy().tolist()
-        else:
-            of_song = prediction.probabilities[self.genres].round(4)
-            facts = [prediction.genre, round(prediction.seconds, 3), prediction.padded]
-            rows = [[*facts, *of_song]]
-        self.writer.writerows([song, *row] for row in rows)
-        sys.stdout.flush()
 
 
 if __name__ == "__main__":

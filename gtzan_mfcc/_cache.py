@@ -1,30 +1,34 @@
-"""Do some work for every track: in parallel, once, and go on after a stop."""
+"""Do some work for every track: in parallel, once, and go on after a stop.
+
+In the cache folder, ``tracks/<key>.npy`` holds the rows of one track (or the reason why there
+are none), and ``<kind>-<key>.npy`` those of a whole call. A key changes with everything that
+its rows depend on.
+"""
 
 import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import joblib
-import librosa
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import FileLock
+from joblib.func_inspect import get_func_code
 
-from gtzan_mfcc import dataset
-from gtzan_mfcc._disk import Item, Rows, writing_to
-from gtzan_mfcc._progress import bar, note
-from gtzan_mfcc.audio import AudioError
+from gtzan_mfcc import audio, dataset
+from gtzan_mfcc._disk import aside, package_versions, writing_to
+from gtzan_mfcc._librosa import librosa
+from gtzan_mfcc._progress import bar
 
-# Raised when what is extracted changes for the same settings, so that no older cache is read.
-_CACHE_VERSION = 3
-
-_PACKAGES = ("librosa", "numpy", "python-stretch", "scipy", "soundfile", "soxr")
+# The modules whose code decides what is extracted, as they are when this process imports them.
+_CODE = [
+    Path(__file__).with_name(f"{name}.py").read_text("utf-8")
+    for name in ("audio", "augmentation", "extraction", "features")
+]
 
 
 def rows_of_tracks(
@@ -36,127 +40,127 @@ def rows_of_tracks(
     cache: str | Path | None,
     strict: bool,
     progress: bool,
-) -> Rows:
+) -> tuple[np.ndarray, list[int], pd.DataFrame]:
     """Give the rows that `work` makes of each track's name and path, now or earlier.
 
-    `work` and its keywords decide what comes out; `kind` is the first part of the name of
-    the folder in `cache`. The other parameters are those of `extract_mfcc`.
+    The other parameters are those of `extract_mfcc`. Returned are the rows, how many of them
+    each track has, and the tracks that have none.
     """
-    keys = _keys(tracks, [kind, work.keywords])
-    cache = Path(cache) if cache is not None else dataset.build_dir() / "cache"
-    folder = cache / f"{kind}-{_digest(keys)}"
-    rows = Rows(folder)
-    if not rows.is_complete(len(keys)):
-        with _only_one(folder, progress):
-            # Another process may have finished it in the meantime.
-            if not Rows(folder).is_complete(len(keys)):
-                _fill(folder, work, tracks, keys, n_jobs, strict, progress)
-        rows = Rows(folder)
-    _check(rows.items, strict)
-    return rows
+    folder = Path(cache) if cache is not None else dataset.build_dir() / "cache"
+    keys = _keys(work, tracks)
+    files = [folder / "tracks" / f"{key}.npy" for key in keys]
+    path = folder / f"{kind}-{_digest(keys)}.npy"
+    if not _is_finished(path, files):
+        with writing_to(folder):
+            (folder / "tracks").mkdir(parents=True, exist_ok=True)
+            # A second process that wants the same result waits here for it.
+            lock = FileLock(path.with_suffix(".lock")).acquire()
+        with lock:
+            if not _is_finished(path, files):
+                _make(files, work, tracks, n_jobs, strict, progress)
+                _join(files, path)
+    counts, reasons = _outcomes(files)
+    left_out = tracks[["track", "path"]].assign(reason=pd.Series(reasons, tracks.index, object))
+    left_out = left_out[left_out["reason"].notna()].reset_index(drop=True)
+    if strict and len(left_out):
+        raise audio.AudioError(left_out["reason"][0])
+    return _mapped(path), counts, left_out
 
 
-def _fill(
-    folder: Path,
-    work: Callable,
+def _is_finished(path: Path, files: list[Path]) -> bool:
+    """Tell if all tracks are there, and the rows of all of them in one array."""
+    joined, (counts, reasons) = _mapped(path), _outcomes(files)
+    return joined is not None and "" not in reasons and len(joined) == sum(counts)
+
+
+def _make(
+    files: list[Path],
+    work: partial,
     tracks: pd.DataFrame,
-    keys: list[str],
     n_jobs: int,
     strict: bool,
     progress: bool,
 ) -> None:
-    """Make a folder with the rows of these tracks; copy those that were made before."""
-    kind = folder.name.partition("-")[0]
-    rows = Rows(folder.with_suffix(".unfinished"))
-    made = {
-        item.key: (other, item)
-        for other in map(Rows, folder.parent.glob(f"{kind}-*/"))
-        for item in other.items
-        if item.n_rows and other.folder != rows.folder
-    }
-    with writing_to(folder.parent):
-        rows.go_on()
-    _check(rows.items, strict)
-    done = len(rows.items)
-    jobs = list(zip(keys, tracks["track"], tracks["path"]))[done:]
+    """Make and keep the rows of each track that has none; look at bad files again."""
+    missing = [k for k, n in enumerate(_outcomes(files)[0]) if not n]
     outcomes = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
-        joblib.delayed(_attempt)(work, track, path) for key, track, path in jobs if key not in made
+        joblib.delayed(_attempt)(work, *tracks[["track", "path"]].iloc[k]) for k in missing
     )
+    done = len(files) - len(missing)
     try:
-        for key, track, path in bar(jobs, "track", progress, total=len(keys), initial=done):
-            outcome = made[key][0].of(made[key][1]) if key in made else next(outcomes)
-            if outcome is None:
-                outcome = _attempt(work, track, path)
-            with writing_to(folder.parent):
-                if isinstance(outcome, AudioError):
-                    rows.append(key, None, str(outcome))
-                else:
-                    rows.append(key, outcome)
-            _check(rows.items[-1:], strict)
+        for k in bar(missing, "track", progress, total=len(files), initial=done):
+            rows = next(outcomes)
+            with writing_to(files[k].parents[1]), aside(files[k]) as unfinished:
+                np.save(unfinished, rows)
+            if strict and not rows.ndim:
+                raise audio.AudioError(str(rows))
     finally:
         with warnings.catch_warnings():
-            # joblib is sorry for the tracks that are lost when the loop is left early.
+            # joblib warns of the tracks that are lost when the loop is left early.
             warnings.simplefilter("ignore", UserWarning)
             outcomes.close()
-    if not len(rows):
-        reason = rows.items[0].reason if rows.items else "the track table is empty."
-        raise AudioError(f"none of {len(keys)} tracks can be used; the first: {reason}")
-    with writing_to(folder.parent):
-        rows.finish(folder)
 
 
-def _check(items: list[Item], strict: bool) -> None:
-    """Raise, if so asked, for the first track that was left out."""
-    if strict and (reasons := [item.reason for item in items if item.reason]):
-        raise AudioError(reasons[0])
+def _join(files: list[Path], path: Path) -> None:
+    """Write the rows of all tracks to one array, file by file, so that memory stays small."""
+    counts, reasons = _outcomes(files)
+    if not any(counts):
+        reason = reasons[0] if files else "the track table is empty."
+        raise audio.AudioError(f"none of {len(files)} tracks can be used; the first: {reason}")
+    used = [file for file, n in zip(files, counts) if n]
+    header = np.lib.format.header_data_from_array_1_0(np.load(used[0]))
+    header["shape"] = (sum(counts), *header["shape"][1:])
+    with writing_to(path.parent), aside(path) as unfinished, unfinished.open("wb") as joined:
+        np.lib.format.write_array_header_1_0(joined, header)
+        for file in used:
+            joined.write(np.load(file))
 
 
-@contextmanager
-def _only_one(folder: Path, progress: bool) -> Iterator[None]:
-    """Let other processes that want to make the same folder wait."""
-    lock = FileLock(f"{folder}.lock")
-    with writing_to(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            note(f"another process is at work on {folder}; waiting for it", progress)
-            lock.acquire()
+def _outcomes(files: list[Path]) -> tuple[list[int], list[str | None]]:
+    """Count the rows of each track; give the reason if it has none, "" if it was never made."""
+    counts, reasons = [], []
+    for rows in map(_mapped, files):
+        counts.append(len(rows) if rows is not None and rows.ndim else 0)
+        reasons.append(None if counts[-1] else "" if rows is None else str(rows))
+    return counts, reasons
+
+
+def _mapped(path: Path) -> np.ndarray | None:
+    """Map an array into memory; None if there is none, or it is damaged."""
     try:
-        yield
-    finally:
-        lock.release()
+        rows = np.load(path, mmap_mode="r")
+        return rows if rows.offset + rows.nbytes == path.stat().st_size else None
+    except Exception:  # A damaged header fails in many ways.
+        return None
 
 
-def _keys(tracks: pd.DataFrame, settings: list) -> list[str]:
-    """Make a key a track, which changes with its file, the settings and the packages."""
-    made_by = [_CACHE_VERSION, *map(version, _PACKAGES), settings]
+def _keys(work: partial, tracks: pd.DataFrame) -> list[str]:
+    """Make a key for each track, of all that its rows depend on."""
+    made_by = _digest([work.func.__name__, work.keywords, package_versions(), _CODE])
     keys = []
     for track, path in zip(tracks["track"], tracks["path"]):
         stat = os.stat(path) if os.access(path, os.R_OK) else None
-        keys.append(_digest([made_by, track, str(path), stat and [stat.st_size, stat.st_mtime_ns]]))
+        keys.append(_digest([made_by, track, path, stat and [stat.st_size, stat.st_mtime_ns]]))
     return keys
 
 
 def _digest(content: list) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(content, default=_described).encode()).hexdigest()[:16]
 
 
-def left_out(tracks: pd.DataFrame, rows: Rows) -> pd.DataFrame:
-    """List the tracks that gave no rows: ``track``, ``path``, ``reason``."""
-    reasons = np.array([item.reason for item in rows.items], dtype=object)
-    table = tracks[["track", "path"]].assign(reason=reasons)
-    return table[table["reason"].notna()].reset_index(drop=True)
+def _described(value: Callable) -> list:
+    """Describe a function, which JSON cannot hold: an augmentation, perhaps from a notebook."""
+    return [get_func_code(value)[0], repr(getattr(value, "__kwdefaults__", value))]
 
 
-def _attempt(work: Callable, track: str, path: str) -> object:
-    """Give the result, or the AudioError that tells why there is none."""
+def _attempt(work: Callable, track: str, path: str) -> np.ndarray:
+    """Give the rows of a track; or, as an array without axes, the reason why there are none."""
     try:
         return work(track, path)
-    except (AudioError, librosa.ParameterError, OSError) as error:
+    except (audio.AudioError, librosa.ParameterError, OSError) as error:
         reason = str(error)
         if path not in reason:
             reason = f"{path}: {reason}"
-        if known := dataset.KNOWN_FAULTS.get(Path(path).name):
+        if known := dataset.CORRUPT_FILES.get(Path(path).name):
             reason = f"{reason} ({known})"
-        return AudioError(reason)
+        return np.array(reason)

@@ -10,15 +10,6 @@ def bar(
     steps: Iterable, unit: str, show: bool, total: int | None = None, initial: int = 0
 ) -> Iterable:
     """Go through the steps; show how many are done, how fast and how long the rest will take."""
-    return tqdm(steps, unit=unit, total=total, initial=initial, disable=_quiet(show))
-
-
-def note(text: str, show: bool) -> None:
-    """Print a line, without disturbing a bar."""
-    if not _quiet(show):
-        tqdm.write(text)
-
-
-def _quiet(show: bool) -> bool:
     # tqdm heeds its own TQDM_DISABLE in a terminal, but not in Jupyter.
-    return not show or bool(os.environ.get("TQDM_DISABLE"))
+    quiet = not show or bool(os.environ.get("TQDM_DISABLE"))
+    return tqdm(steps, unit=unit, total=total, initial=initial, disable=quiet)

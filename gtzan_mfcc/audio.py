@@ -4,6 +4,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,6 @@ SAMPLE_RATE = 22_050
 
 SEGMENT_LENGTH = 3 * SAMPLE_RATE
 """Samples in a segment of 3 s."""
-
-SHORTEST_SEGMENT = 129 * 512
-"""Fewest samples that still give the 130 frames of a whole segment."""
 
 SEGMENTS_AT_ONCE = 10
 """Most segments that `segments` gives at once: what 30 s hold, so that memory stays small."""
@@ -119,10 +117,12 @@ def _sound_file(number: int, path: Path) -> soundfile.SoundFile:
         # By its number, since libsndfile takes whatever is called .snd or .gsm for sound.
         return soundfile.SoundFile(number, closefd=False)
     except soundfile.LibsndfileError:
-        if path.suffix.lower() != ".mp3":
-            raise
-        # An MP3 file may begin with anything, and is known by its name then.
-        return soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
+        if path.suffix.lower() == ".mp3":
+            # An MP3 file may begin with anything, and is known by its name then. If it is none,
+            # the first error says so; this one would say that the file does not exist.
+            with suppress(soundfile.LibsndfileError):
+                return soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
+        raise
 
 
 def _pieces(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
@@ -191,8 +191,8 @@ def _frames_promised(file: soundfile.SoundFile) -> int:
     return file.frames * claimed // present
 
 
-def convert(y: np.ndarray, native: int, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Turn a signal from elsewhere into what `load` gives: checked, float32, resampled.
+def convert(y: np.ndarray, native: int) -> np.ndarray:
+    """Turn a signal from elsewhere into what `load` gives: checked, float32, at 22,050 Hz.
 
     Parameters
     ----------
@@ -201,8 +201,6 @@ def convert(y: np.ndarray, native: int, *, sample_rate: int = SAMPLE_RATE) -> np
         ``scipy.io.wavfile``, that of their type.
     native : int
         Its sample rate in Hz.
-    sample_rate : int
-        Sample rate of the result in Hz.
 
     Returns
     -------
@@ -235,74 +233,52 @@ def convert(y: np.ndarray, native: int, *, sample_rate: int = SAMPLE_RATE) -> np
     with np.errstate(over="ignore"):
         y = y.astype(np.float32)
     _check(y, "the signal")
-    return np.concatenate(list(_resampled([y], native, sample_rate)))
+    return np.concatenate(list(_resampled([y], native, SAMPLE_RATE)))
 
 
-def cut(
-    y: np.ndarray, length: int = SEGMENT_LENGTH, *, shortest: int | None = SHORTEST_SEGMENT
-) -> np.ndarray:
-    """Cut a signal into segments that follow one another without a gap.
+def shortest_segment(hop_length: int = 512) -> int:
+    """Count the fewest samples that give as many MFCC frames as a whole segment.
+
+    With the study's hop length of 512 these are 66,048 of 66,150 samples. A last piece of a track
+    that is so long is kept. This is the study's rule, and gives its 9,986 segments on GTZAN.
 
     Parameters
     ----------
-    y : np.ndarray [shape=(n,)]
-        The signal.
-    length : int
-        Samples in a segment.
-    shortest : int, optional
-        A last piece of at least so many samples is kept, filled up with zeros. The
-        default keeps those that give as many MFCC frames as a whole segment; this is
-        the study's rule, and gives its 9,986 segments on GTZAN. With None only whole
-        segments are kept.
+    hop_length : int
+        Samples from one frame to the next.
 
     Returns
     -------
-    segments : np.ndarray [shape=(n_segments, length)]
-        The segments in order; what is left at the end is dropped.
-
-    Raises
-    ------
-    AudioError
-        If the signal is too short for a single segment.
-    ValueError
-        If there is more than one channel.
+    n : int
 
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
     """
-    if y.ndim != 1:
-        raise ValueError(f"a signal of shape {y.shape}; cut takes one channel, of shape (n,).")
-    shortest = length if shortest is None else min(shortest, length)
-    whole, rest = divmod(len(y), length)
-    n_segments = whole + (rest >= shortest)
-    if n_segments == 0:
-        raise AudioError(
-            f"{len(y) / SAMPLE_RATE:.2f} s of sound, and a segment needs "
-            f"{shortest / SAMPLE_RATE:.2f} s; use a longer recording."
-        )
-    y = y[: n_segments * length]
-    return np.pad(y, (0, n_segments * length - len(y))).reshape(n_segments, length)
+    return SEGMENT_LENGTH - SEGMENT_LENGTH % hop_length
 
 
 def segments(
-    pieces: Iterable[np.ndarray],
+    signal: np.ndarray | Iterable[np.ndarray],
     length: int = SEGMENT_LENGTH,
     *,
-    hop: int | None = None,
-    shortest: int | None = SHORTEST_SEGMENT,
+    step: int | None = None,
+    shortest: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """Cut a signal that comes piece by piece as `cut` does, a few segments at a time.
+    """Cut a signal into segments, a few at a time, so that memory stays small.
 
     Parameters
     ----------
-    pieces : iterable of np.ndarray [shape=(n,)]
-        From `blocks`; or a list with a single signal.
-    length, shortest
-        As for `cut`.
-    hop : int, optional
+    signal : np.ndarray [shape=(n,)], or iterable of them
+        The whole signal, or its pieces in order, as `blocks` gives them.
+    length : int
+        Samples in a segment.
+    step : int, optional
         Samples from the start of one segment to that of the next, from 1 to `length`; by
-        default `length`, so that they do not overlap.
+        default `length`, so that they follow one another without overlap.
+    shortest : int, optional
+        A last piece of at least so many samples is kept, and filled up with zeros; see
+        `shortest_segment`. By default only whole segments are kept.
 
     Yields
     ------
@@ -313,28 +289,28 @@ def segments(
     Raises
     ------
     AudioError
-        If the signal is shorter than that; and whatever `pieces` raises.
+        If the signal is shorter than that; and whatever `signal` raises.
     ValueError
-        If `hop` is not between 1 and `length`.
+        If `step` is not between 1 and `length`.
 
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
     """
-    hop = length if hop is None else hop
-    if not 1 <= hop <= length:
-        raise ValueError(f"{hop} samples from segment to segment; take 1 to {length:,}.")
+    step = length if step is None else step
+    if not 1 <= step <= length:
+        raise ValueError(f"{step} samples from segment to segment; take 1 to {length:,}.")
     shortest = length if shortest is None else min(shortest, length)
     rest, found = np.zeros(0, np.float32), False
-    for piece in pieces:
+    for piece in [signal] if isinstance(signal, np.ndarray) else signal:
         rest = np.concatenate([rest, piece])
         if len(rest) < length:
             continue
         found = True
-        windows = np.lib.stride_tricks.sliding_window_view(rest, length)[::hop]
+        windows = np.lib.stride_tricks.sliding_window_view(rest, length)[::step]
         for first in range(0, len(windows), SEGMENTS_AT_ONCE):
             yield windows[first : first + SEGMENTS_AT_ONCE].copy()
-        rest = rest[len(windows) * hop :]
+        rest = rest[len(windows) * step :]
     if len(rest) >= shortest:
         yield np.pad(rest, (0, length - len(rest)))[np.newaxis]
     elif not found:

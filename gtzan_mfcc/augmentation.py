@@ -1,4 +1,4 @@
-"""The study's three augmentations, each repeatable for a seed."""
+"""Augmentations of a signal, the study's three among them, each repeatable for a seed."""
 
 from collections.abc import Callable
 from zlib import crc32
@@ -9,8 +9,8 @@ import python_stretch
 
 from gtzan_mfcc.audio import SAMPLE_RATE
 
-AUGMENTATIONS = ("random_gain", "white_noise", "pitch_scale")
-"""Names of the augmentations, in the order in which the copies of a segment are kept."""
+STUDY = ("random_gain", "white_noise", "pitch_scale")
+"""Names of the study's three augmentations, in the order in which the copies are kept."""
 
 Seed = int | list[int] | np.random.Generator
 """Whatever ``numpy.random.default_rng`` takes."""
@@ -131,22 +131,26 @@ def pitch_scale(
     return _one_by_one(apply, y, seed)
 
 
-def augment(
-    y: np.ndarray, augmentation: str, *, seed: Seed, sample_rate: int = SAMPLE_RATE
-) -> np.ndarray:
+AUGMENTATIONS = {
+    "random_gain": random_gain,
+    "white_noise": white_noise,
+    "pitch_scale": pitch_scale,
+}
+"""All augmentations by name: functions of signals ``y`` and a keyword ``seed``. Add yours here."""
+
+
+def augment(y: np.ndarray, augmentation: str, *, seed: Seed) -> np.ndarray:
     """Apply the augmentation of that name.
 
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal, or several of the same length.
+        One signal at 22,050 Hz, or several of the same length.
     augmentation : str
         ``"original"`` (which returns `y`) or one of `AUGMENTATIONS`.
     seed : int, list of int, or np.random.Generator
         The same seed gives the same result; for a segment of a track as `extract_mfcc`
         gives it, take `track_generator`.
-    sample_rate : int
-        Sample rate of `y` in Hz.
 
     Returns
     -------
@@ -161,16 +165,13 @@ def augment(
     --------
     Notebook ``3_augmentation`` introduces this helper.
     """
-    match augmentation:
-        case "original":
-            return y
-        case "random_gain":
-            return random_gain(y, seed=seed)
-        case "white_noise":
-            return white_noise(y, seed=seed)
-        case "pitch_scale":
-            return pitch_scale(y, seed=seed, sample_rate=sample_rate)
-    raise ValueError(f"no augmentation {augmentation!r}; there are original, {AUGMENTATIONS}.")
+    if augmentation == "original":
+        return y
+    if augmentation not in AUGMENTATIONS:
+        raise ValueError(
+            f"no augmentation {augmentation!r}; there are original, {', '.join(AUGMENTATIONS)}."
+        )
+    return AUGMENTATIONS[augmentation](y, seed=seed)
 
 
 def track_generator(track: str, augmentation: str, *, seed: int) -> np.random.Generator:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from gtzan_mfcc import toy
 from gtzan_mfcc.features import FEATURE_NAMES
 
 GENRES = tuple("blues classical country disco hiphop jazz metal pop reggae rock".split())
@@ -16,7 +17,7 @@ GENRES = tuple("blues classical country disco hiphop jazz metal pop reggae rock"
 
 KAGGLE_HANDLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
 
-KNOWN_FAULTS = {
+CORRUPT_FILES = {
     "jazz.00054.wav": "this file is corrupt in Kaggle's copy of GTZAN; the study left it out too",
 }
 """Files that are known to be bad, and what is known of them."""
@@ -111,9 +112,11 @@ def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = Non
         - ``artist``: an id, missing where unknown
         - ``fault_filtered``: ``train``, ``valid`` or ``test`` in the partition of
           Kereliuk, Sturm and Larsen (2015), missing where it leaves the track out
+        - ``replica_of``: the track of which it is a replica, where that is known
 
         Artists are Foleiss and Tavares's (2020), after Sturm, "The GTZAN dataset",
-        arXiv:1306.1461; a ``tracks.csv`` in `folder` takes the place of this table.
+        arXiv:1306.1461, where a replica has the artist of its original. A ``tracks.csv`` in
+        `folder` takes the place of this table: its columns come with the tracks.
 
     Raises
     ------
@@ -131,9 +134,7 @@ def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = Non
     if folder is None:
         folder = find_corpus()
     if folder is None:
-        from gtzan_mfcc import toy
-
-        folder = toy.make_corpus()
+        folder = toy.make_corpus(project_dir() / "data" / "toy")
     folder = Path(folder).expanduser()
     files = _sound_files(folder)
     own_facts = folder / "tracks.csv"
@@ -190,14 +191,16 @@ def _track_name(path: Path) -> str:
 
 
 def _facts(path: Path) -> pd.DataFrame:
-    """Read artist and fault-filtered part of each track."""
+    """Read artist, fault-filtered part and whatever else is known of each track."""
     facts = pd.read_csv(path, dtype="string")
     if "track" not in facts:
         raise DatasetError(
             f"{path} has the columns {', '.join(facts)}, and no column named track; add it, with "
             "names such as blues.00000, or take the file away."
         )
-    return facts.reindex(columns=["track", "artist", "fault_filtered"]).drop_duplicates("track")
+    wanted = ["track", "artist", "fault_filtered"]
+    facts = facts.reindex(columns=[*wanted, *facts.columns.difference(wanted, sort=False)])
+    return facts.drop(columns=["genre", "path"], errors="ignore").drop_duplicates("track")
 
 
 def corpus_label(tracks: Iterable[str]) -> str:
@@ -217,8 +220,6 @@ def corpus_label(tracks: Iterable[str]) -> str:
     --------
     Notebook ``1_features_ann`` introduces this helper.
     """
-    from gtzan_mfcc import toy
-
     names = set(tracks)
     if names <= set(_facts(_GTZAN_FACTS)["track"]):
         return f"GTZAN, {len(names):,} of its 1,000 tracks" if len(names) < 1000 else "GTZAN"

@@ -4,66 +4,30 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import classification_report, confusion_matrix
-from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
 
-from gtzan_mfcc import features, splits
-from gtzan_mfcc._disk import aside
+from gtzan_mfcc import dataset, splits
+from gtzan_mfcc._disk import aside, package_versions, writing_to
 from gtzan_mfcc._progress import bar
 
 if TYPE_CHECKING:  # Counting must not wait for TensorFlow.
-    import keras
-
     from gtzan_mfcc.extraction import Segments
 
-FACTS = ("track", "genre", "artist", "segment", "augmentation", "fold", "fit_seconds")
-"""Columns of `cross_validate`'s predictions that stand before those of the genres."""
 
-
-def correct_segments(
-    model: "keras.Model", segments: "Segments", rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Tell which segments a model gets right, and what tracks they are of.
-
-    Parameters
-    ----------
-    model : keras.Model
-        A trained model on MFCCs.
-    segments : Segments
-        From `gtzan_mfcc.extraction.extract_mfcc`.
-    rows : np.ndarray [shape=(n,), dtype=int]
-        Positions of the segments to predict.
-
-    Returns
-    -------
-    correct : np.ndarray [shape=(n,), dtype=bool]
-    tracks : np.ndarray [shape=(n,)]
-        Track of each row, for `bootstrap_interval`.
-
-    See Also
-    --------
-    Notebook ``4_cnn_training`` introduces this helper.
-    """
-    predicted = model.predict(segments.mfcc[rows], verbose=0).argmax(axis=1)
-    return predicted == segments.labels[rows], segments.table["track"].to_numpy()[rows]
-
-
-def genre_report(labels: np.ndarray, predicted: np.ndarray, genres: Sequence[str]) -> pd.DataFrame:
+def genre_report(true: Sequence[str], predicted: Sequence[str], genres: list[str]) -> pd.DataFrame:
     """Precision, recall and F1 of each genre, and their means.
 
     Parameters
     ----------
-    labels, predicted : np.ndarray [shape=(n,), dtype=int]
-        True and predicted genre of each row, as indices into `genres`.
-    genres : sequence of str
-        Names of the genres, in the order of the labels.
+    true, predicted : sequence of str [shape=(n,)]
+        Names of the true and the predicted genre of each row.
+    genres : list of str
+        Names of all genres, in the order in which they are to be shown.
 
     Returns
     -------
@@ -78,28 +42,23 @@ def genre_report(labels: np.ndarray, predicted: np.ndarray, genres: Sequence[str
     Notebook ``1_features_ann`` introduces this helper.
     """
     report = classification_report(
-        labels,
-        predicted,
-        labels=range(len(genres)),
-        target_names=genres,
-        output_dict=True,
-        zero_division=0,
+        list(true), list(predicted), labels=genres, output_dict=True, zero_division=0
     )
     # scikit-learn adds "accuracy" or "micro avg", depending on which genres occur.
     return pd.DataFrame(report).T.loc[[*genres, "macro avg", "weighted avg"]]
 
 
 def genre_confusion(
-    labels: np.ndarray, predicted: np.ndarray, genres: Sequence[str]
+    true: Sequence[str], predicted: Sequence[str], genres: list[str]
 ) -> pd.DataFrame:
     """Count how often each genre was taken for each other.
 
     Parameters
     ----------
-    labels, predicted : np.ndarray [shape=(n,), dtype=int]
-        True and predicted genre of each row, as indices into `genres`.
-    genres : sequence of str
-        Names of the genres, in the order of the labels.
+    true, predicted : sequence of str [shape=(n,)]
+        Names of the true and the predicted genre of each row.
+    genres : list of str
+        Names of all genres, in the order in which they are to be shown.
 
     Returns
     -------
@@ -111,7 +70,7 @@ def genre_confusion(
     --------
     Notebook ``1_features_ann`` introduces this helper.
     """
-    counts = confusion_matrix(labels, predicted, labels=range(len(genres)))
+    counts = confusion_matrix(list(true), list(predicted), labels=genres)
     return pd.DataFrame(
         counts,
         index=pd.Index(genres, name="true genre"),
@@ -119,19 +78,14 @@ def genre_confusion(
     )
 
 
-def track_vote(
-    table: pd.DataFrame, probabilities: np.ndarray, genres: Sequence[str]
-) -> pd.DataFrame:
+def track_vote(predictions: pd.DataFrame) -> pd.DataFrame:
     """Give each track the genre with the highest mean probability over its segments.
 
     Parameters
     ----------
-    table : pd.DataFrame
-        One row a segment, with the columns ``track`` and ``genre``.
-    probabilities : np.ndarray [shape=(n, n_genres)]
-        The model's output for the same rows.
-    genres : sequence of str
-        Names of the genres, in the order of the columns of `probabilities`.
+    predictions : pd.DataFrame
+        One row a segment, as `cross_validate` gives: ``track``, ``genre`` (categorical), and
+        a column with the probability of each genre.
 
     Returns
     -------
@@ -143,12 +97,11 @@ def track_vote(
     --------
     Notebook ``5_evaluation`` introduces this helper.
     """
-    by_track = table["track"].to_numpy()
-    mean = pd.DataFrame(probabilities, columns=list(genres)).groupby(by_track).mean()
-    genre = table["genre"].astype(str).groupby(by_track).first()
-    votes = mean.rename_axis("track")
-    votes.insert(0, "genre", genre)
-    votes.insert(1, "predicted", mean.idxmax(axis=1))
+    genres = list(predictions["genre"].cat.categories)
+    by_track = predictions.groupby("track")
+    votes = by_track[genres].mean()
+    votes.insert(0, "genre", by_track["genre"].first().astype(str))
+    votes.insert(1, "predicted", votes[genres].idxmax(axis=1))
     return votes
 
 
@@ -186,34 +139,6 @@ def bootstrap_interval(
     accuracy = right[drawn].sum(axis=1) / rows[drawn].sum(axis=1)
     low, high = np.quantile(accuracy, [0.025, 0.975])
     return float(low), float(high)
-
-
-def nearest_rows(segments: "Segments", train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Find for each tested segment the most similar one of the training part.
-
-    By the Euclidean distance between the `gtzan_mfcc.features.mfcc_statistics` of two
-    segments, each standardised over the training part.
-
-    Parameters
-    ----------
-    segments : Segments
-        From `gtzan_mfcc.extraction.extract_mfcc`.
-    train, test : np.ndarray [dtype=int]
-        Rows, from `gtzan_mfcc.splits`.
-
-    Returns
-    -------
-    nearest : np.ndarray [shape=(len(test),), dtype=int]
-        Rows out of `train`.
-
-    See Also
-    --------
-    Notebook ``6_leakage`` introduces this helper.
-    """
-    known, asked = (features.mfcc_statistics(segments.mfcc[rows]) for rows in (train, test))
-    scaler = StandardScaler().fit(known)
-    finder = NearestNeighbors(n_neighbors=1).fit(scaler.transform(known))
-    return train[finder.kneighbors(scaler.transform(asked), return_distance=False)[:, 0]]
 
 
 def paired_interval(
@@ -261,7 +186,7 @@ def cross_validate(
     segments: "Segments",
     folds: Sequence[splits.Split],
     *,
-    keep: str | Path,
+    cache: str | Path | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Train and test once a fold, and gather the predictions; goes on after a stop.
@@ -271,75 +196,52 @@ def cross_validate(
     fit_model : callable
         Called with the segments and the rows to train on; gives a trained Keras model or
         scikit-learn classifier with a ``decision_function``. One of those in
-        `gtzan_mfcc.recipes`, a ``functools.partial`` of one, or your own.
+        `gtzan_mfcc.training`, a ``functools.partial`` of one, or your own.
     segments : Segments
         From `gtzan_mfcc.extraction.extract_mfcc`.
     folds : sequence of (train, test)
         From `gtzan_mfcc.splits.folds`, or a list with a single split.
-    keep : str or Path
-        Folder in which the predictions of each fold are kept as soon as it is done. They
+    cache : str or Path, optional
+        A folder in which the predictions of each fold are kept as soon as it is done. They
         are read, not made again, as long as the name and arguments of `fit_model`, the
         segments, the fold and the packages are the same. A change inside `fit_model` is
-        not noticed: delete the folder then.
+        not noticed: delete the folder then. By default ``build/cache`` of the project.
     progress : bool
         Show a progress bar.
 
     Returns
     -------
     predictions : pd.DataFrame
-        One row a tested segment: `FACTS` (``fit_seconds`` is the time its fold's training
-        took), then one column a genre: probabilities, or an SVM's decision values.
+        One row a tested segment: the columns of the table, ``fold``, ``fit_seconds`` (the time
+        that the training of its fold took), then one column a genre: probabilities, or an
+        SVM's decision values.
+
+    Raises
+    ------
+    CacheError
+        If `cache` cannot be written to; what was finished is kept.
+    ValueError
+        If `fit_model` is a lambda or takes settings from around it, which its name does not tell.
 
     See Also
     --------
     Notebook ``6_leakage`` introduces this helper.
     """
-    keep = Path(keep)
-    keep.mkdir(parents=True, exist_ok=True)
+    folder = (Path(cache) if cache is not None else dataset.build_dir() / "cache") / "folds"
     made_by = _key(fit_model, segments)
     done = []
     for number, (train, test) in enumerate(bar(folds, "fold", progress)):
         rows = json.dumps([train.tolist(), test.tolist()]).encode()
-        path = keep / f"fold-{number}-{hashlib.sha256(made_by + rows).hexdigest()[:16]}.npz"
+        path = folder / f"{hashlib.sha256(made_by + rows).hexdigest()[:16]}.npz"
         if not path.is_file():
             tested = _test_once(fit_model, segments, train, test)
-            with aside(path) as unfinished:
+            with writing_to(folder), aside(path) as unfinished:
                 np.savez(unfinished, **tested)
         with np.load(path) as kept:
             table = segments.table.iloc[test].assign(fold=number, fit_seconds=kept["fit_seconds"])
             by_genre = pd.DataFrame(kept["scores"], table.index, segments.genres)
-        done.append(pd.concat([table[list(FACTS)], by_genre], axis=1))
+        done.append(pd.concat([table, by_genre], axis=1))
     return pd.concat(done, ignore_index=True)
-
-
-def inner_accuracy(predictions: pd.DataFrame) -> list[float]:
-    """Track accuracy, for each fold, on the neighbouring folds: to choose a model for it by.
-
-    Parameters
-    ----------
-    predictions : pd.DataFrame
-        From `cross_validate` on `gtzan_mfcc.splits.inner_folds`.
-
-    Returns
-    -------
-    accuracies : list of float
-        For each fold: of tracks of the folds before and after it, by models that have
-        trained on neither those nor the fold itself.
-
-    See Also
-    --------
-    Notebook ``6_leakage`` introduces this helper.
-    """
-    votes = [_votes(each, "track")[0] for _, each in predictions.groupby("fold")]
-    accuracies = []
-    for number, own in enumerate(votes):
-        # Split i holds the tracks of the folds i and i + 1, split i - 1 those of i - 1 and i.
-        before, after = votes[number - 1], votes[(number + 1) % len(votes)]
-        validated = pd.concat(
-            [before[~before.index.isin(own.index)], own[own.index.isin(after.index)]]
-        )
-        accuracies.append((validated["genre"] == validated["predicted"]).mean())
-    return accuracies
 
 
 def scores(predictions: pd.DataFrame, *, by: str = "track", seed: int = 0) -> dict:
@@ -365,13 +267,12 @@ def scores(predictions: pd.DataFrame, *, by: str = "track", seed: int = 0) -> di
     --------
     Notebook ``6_leakage`` introduces this helper.
     """
-    genres = list(predictions.columns[len(FACTS) :])
-    best = predictions[genres].to_numpy().argmax(axis=1)
-    segment_right = np.array(genres)[best] == predictions["genre"].to_numpy()
+    genres = list(predictions["genre"].cat.categories)
+    segment_right = (predictions[genres].idxmax(axis=1) == predictions["genre"]).to_numpy()
     votes, groups = _votes(predictions, by)
     track_right = (votes["genre"] == votes["predicted"]).to_numpy()
-    labels, predicted = (pd.Categorical(votes[c], genres).codes for c in ("genre", "predicted"))
-    report = genre_report(labels, predicted, genres).loc[sorted(set(votes["genre"]))]
+    report = genre_report(votes["genre"], votes["predicted"], genres)
+    report = report.loc[sorted(set(votes["genre"]))]
     return {
         "segment_accuracy": segment_right.mean(),
         "segment_interval": bootstrap_interval(
@@ -388,8 +289,7 @@ def scores(predictions: pd.DataFrame, *, by: str = "track", seed: int = 0) -> di
 
 def _votes(predictions: pd.DataFrame, by: str) -> tuple[pd.DataFrame, np.ndarray]:
     """Vote by track; and name the group with which a bootstrap draws each track."""
-    genres = list(predictions.columns[len(FACTS) :])
-    votes = track_vote(predictions, predictions[genres].to_numpy(), genres)
+    votes = track_vote(predictions)
     groups = pd.Series(splits.group(predictions, by), predictions["track"])
     return votes, groups[~groups.index.duplicated()].loc[votes.index].to_numpy()
 
@@ -421,8 +321,13 @@ def _key(fit_model: Callable, segments: "Segments") -> bytes:
     """Hash all that a fold's predictions depend on, but its rows."""
     function = getattr(fit_model, "func", fit_model)
     name = getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
-    versions = [version(package) for package in ("keras", "numpy", "scikit-learn")]
-    made_by = [name, getattr(fit_model, "keywords", {}), versions, segments.mfcc.shape]
+    if not name[1] or "<lambda>" in name[1] or getattr(function, "__closure__", None):
+        raise ValueError(
+            "fit_model must be a function with a name and all its settings as arguments, or a "
+            "functools.partial of one: by these its folds are kept."
+        )
+    arguments = getattr(fit_model, "args", ()), getattr(fit_model, "keywords", {})
+    made_by = [name, arguments, package_versions(), segments.mfcc.shape, segments.genres]
     key = hashlib.sha256(json.dumps(made_by, sort_keys=True, default=str).encode())
     key.update(segments.table.to_csv().encode())
     key.update(np.ascontiguousarray(segments.mfcc))

@@ -1,6 +1,6 @@
 """Track table to arrays: MFCCs of every segment, or the 57 features, in parallel and cached."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from gtzan_mfcc import audio, augmentation, features
-from gtzan_mfcc._cache import left_out, rows_of_tracks
+from gtzan_mfcc._cache import rows_of_tracks
 from gtzan_mfcc._disk import CacheError, aside
 
 __all__ = ["KAGGLE_SEGMENT_LENGTH", "CacheError", "Segments", "extract_features", "extract_mfcc"]
@@ -84,7 +84,7 @@ def extract_mfcc(
         What `gtzan_mfcc.dataset.load_tracks` gives.
     augmentations : sequence of str
         Which copies to add beside the originals, out of
-        `gtzan_mfcc.augmentation.AUGMENTATIONS`.
+        `gtzan_mfcc.augmentation.AUGMENTATIONS`; ``augmentation.STUDY`` for the study's three.
     n_mfcc : int
         Number of coefficients.
     n_fft, hop_length : int
@@ -94,9 +94,9 @@ def extract_mfcc(
     n_jobs : int
         Number of processes; -1 for one a core, or for all workers of a cluster.
     cache : str or Path, optional
-        A folder in which the result is kept as it is made. A track is not computed again
-        as long as its file (path, size and date), the settings and the packages are the
-        same; a run that was stopped goes on where it was. By default ``build/cache`` of
+        A folder in which the result of each track is kept as it is made. A track is not computed
+        again as long as its file (path, size and date), the settings, the packages and the code
+        are the same; a run that was stopped goes on where it was. By default ``build/cache`` of
         the project.
     strict : bool
         Raise at the first track that cannot be used, instead of leaving it out.
@@ -136,21 +136,20 @@ def extract_mfcc(
             f"no augmentation {', '.join(sorted(unknown))}; there are "
             f"{', '.join(augmentation.AUGMENTATIONS)}."
         )
-    copies = ("original", *augmentations)
-    settings = {"copies": copies, "seed": seed, "n_mfcc": n_mfcc}
-    settings |= {"n_fft": n_fft, "hop_length": hop_length}
-    work = partial(_track_mfcc, **settings)
-    rows = rows_of_tracks(
+    copies = {name: augmentation.AUGMENTATIONS[name] for name in augmentations}
+    settings = {"seed": seed, "n_mfcc": n_mfcc, "n_fft": n_fft, "hop_length": hop_length}
+    work = partial(_track_mfcc, copies=copies, **settings)
+    mfcc, counts, left_out = rows_of_tracks(
         "mfcc", work, tracks, n_jobs=n_jobs, cache=cache, strict=strict, progress=progress
     )
-    counts = np.array([item.n_rows for item in rows.items])
-    segments = [np.arange(n // len(copies)) for n in counts]
+    names = ["original", *copies]
+    segments = [np.arange(n // len(names)) for n in counts]
     table = tracks.iloc[np.repeat(np.arange(len(tracks)), counts)].drop(columns="path")
     # In alphabetical order; of a selection of tracks, no genre that is not in it.
     table["genre"] = pd.Categorical(table["genre"].astype(str))
-    table["segment"] = np.concatenate([np.tile(of_track, len(copies)) for of_track in segments])
-    table["augmentation"] = np.concatenate([np.repeat(copies, len(k)) for k in segments])
-    return Segments(rows.array(), table.reset_index(drop=True), left_out(tracks, rows))
+    table["segment"] = np.concatenate([np.tile(of_track, len(names)) for of_track in segments])
+    table["augmentation"] = np.concatenate([np.repeat(names, len(k)) for k in segments])
+    return Segments(mfcc, table.reset_index(drop=True), left_out)
 
 
 def extract_features(
@@ -196,47 +195,51 @@ def extract_features(
     Notebook ``1_features_ann`` introduces this helper.
     """
     work = partial(_track_features, whole_tracks=whole_tracks)
-    rows = rows_of_tracks(
+    rows, counts, left_out = rows_of_tracks(
         "features", work, tracks, n_jobs=n_jobs, cache=cache, strict=strict, progress=progress
     )
-    table = pd.DataFrame(rows.array(), columns=["length", *features.FEATURE_NAMES])
+    table = pd.DataFrame(rows, columns=["length", *features.FEATURE_NAMES])
     table["length"] = table["length"].astype(int)
-    names, genres = [], []
-    for track, genre, item in zip(tracks["track"], tracks["genre"], rows.items):
-        pieces = [""] if whole_tracks else [f".{k}" for k in range(item.n_rows)]
-        names += [f"{track}{piece}.wav" for piece in pieces[: item.n_rows]]
-        genres += [genre] * item.n_rows
+    names = [
+        f"{track}.wav" if whole_tracks else f"{track}.{k}.wav"
+        for track, n in zip(tracks["track"], counts)
+        for k in range(n)
+    ]
     table.insert(0, "filename", names)
-    table["label"] = pd.Categorical(genres)
+    table["label"] = pd.Categorical(np.repeat(tracks["genre"].astype(str), counts))
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with aside(Path(path)) as unfinished:
             table.to_csv(unfinished, index=False, errors="surrogateescape")
-    return table, left_out(tracks, rows)
+    return table, left_out
 
 
 def _track_mfcc(
-    track: str, path: str, *, copies: Sequence[str], seed: int, n_mfcc: int, **spectrum: int
+    track: str,
+    path: str,
+    *,
+    copies: dict[str, Callable],
+    seed: int,
+    n_mfcc: int,
+    **spectrum: int,
 ) -> np.ndarray:
     # Each augmentation has a generator of its own, which goes on from batch to batch.
-    draw = {copy: augmentation.track_generator(track, copy, seed=seed) for copy in copies}
-    mfcc = {copy: [] for copy in copies}
-    for batch in audio.segments(audio.blocks(path)):
+    draw = {name: augmentation.track_generator(track, name, seed=seed) for name in copies}
+    mfcc = {name: [] for name in ("original", *copies)}
+    shortest = audio.shortest_segment(spectrum["hop_length"])
+    for batch in audio.segments(audio.blocks(path), shortest=shortest):
         original = features.mel_power(batch, **spectrum)
-        for copy in copies:
-            if copy == "original":
-                mel = original
-            elif copy == "random_gain":
+        mfcc["original"].append(features.cepstrum(original, n_mfcc))
+        for name, augment in copies.items():
+            if augment is augmentation.random_gain:
                 # Louder by a factor is stronger by its square: no need to transform it again.
                 # What the augmentation makes of a signal that is 1 is the factor.
-                ones = np.ones((len(batch), 1), np.float32)
-                factor = augmentation.random_gain(ones, seed=draw[copy])
+                factor = augment(np.ones((len(batch), 1), np.float32), seed=draw[name])
                 mel = original * np.square(factor)[:, np.newaxis]
             else:
-                augmented = augmentation.augment(batch, copy, seed=draw[copy])
-                mel = features.mel_power(augmented, **spectrum)
-            mfcc[copy].append(features.cepstrum(mel, n_mfcc))
-    return np.concatenate([batch for copy in copies for batch in mfcc[copy]])
+                mel = features.mel_power(augment(batch, seed=draw[name]), **spectrum)
+            mfcc[name].append(features.cepstrum(mel, n_mfcc))
+    return np.concatenate([batch for batches in mfcc.values() for batch in batches])
 
 
 def _track_features(track: str, path: str, *, whole_tracks: bool) -> np.ndarray:

@@ -3,9 +3,6 @@
 import numpy as np
 
 from gtzan_mfcc._keras import keras
-from gtzan_mfcc.features import N_MELS
-
-_register = keras.saving.register_keras_serializable(package="gtzan_mfcc")
 
 
 def ann(
@@ -100,21 +97,20 @@ def cnn(frames: int = 130, n_mfcc: int = 13, n_genres: int = 10, *, seed: int = 
     )
 
 
-def mfcc_resnet(
+def statistics_mlp(
     frames: int = 130,
     n_mfcc: int = 20,
     n_genres: int = 10,
     *,
     mean: np.ndarray,
     variance: np.ndarray,
-    blocks: int = 0,
     seed: int = 0,
 ) -> keras.Model:
-    """Build a network on MFCCs for music by artists it has not heard.
+    """Build a multilayer perceptron on statistics of the MFCCs of a segment.
 
-    Mean and standard deviation over time of the MFCCs and of their changes, and the correlations
-    of the first 20 coefficients; with `blocks`, one-dimensional convolutions over time with as
-    many residual blocks, pooled in the same way; two dense layers, softmax.
+    The statistics are the mean and standard deviation over time of the MFCCs and of their
+    changes, and the correlations of the first 20 coefficients. Two dense layers and a softmax
+    follow. In training, `RandomShift` moves each coefficient of a segment.
 
     Parameters
     ----------
@@ -126,8 +122,6 @@ def mfcc_resnet(
         Number of genres.
     mean, variance : np.ndarray [shape=(n_mfcc,)]
         Of each coefficient in the training part; the model standardises its input itself.
-    blocks : int
-        Number of residual blocks; without any there are no convolutions at all.
     seed : int
         Seed of weights and dropout; set for all of Keras and NumPy.
 
@@ -141,27 +135,19 @@ def mfcc_resnet(
     Notebook ``6_leakage`` introduces this model.
     """
     keras.utils.set_random_seed(seed)
-    layers = keras.layers
+    layers, regularizer = keras.layers, keras.regularizers.L2(3e-3)
     mfcc = keras.Input((frames, n_mfcc))
     x = _standardise(mean, variance)(mfcc)
     x = RandomShift(0.3)(x)
-    change = layers.Subtract()([layers.Cropping1D((1, 0))(x), layers.Cropping1D((0, 1))(x)])
-    pooled = [Moments()(x), Moments()(change), Correlations(min(n_mfcc, 20))(x)]
-    if blocks:
-        x = _convolution(x, 64, 5)
-        x = layers.MaxPooling1D(2)(x)
-        for _ in range(blocks):
-            x = layers.Add()([x, layers.SpatialDropout1D(0.15)(_convolution(x, 64, 3))])
-        pooled.append(Moments()(x))
-    x = layers.Concatenate()(pooled)
+    change = x[:, 1:] - x[:, :-1]
+    x = layers.Concatenate()([_moments(x), _moments(change), _correlations(x[:, :, :20])])
     x = layers.BatchNormalization(momentum=0.9)(x)
     x = layers.Dropout(0.2)(x)
     for units in (256, 128):
-        x = layers.Dense(units, activation="relu", kernel_regularizer=keras.regularizers.L2(3e-3))(
-            x
-        )
+        x = layers.Dense(units, activation="relu", kernel_regularizer=regularizer)(x)
         x = layers.Dropout(0.3)(x)
-    return keras.Model(mfcc, layers.Dense(n_genres, activation="softmax")(x), name="mfcc_resnet")
+    genres = layers.Dense(n_genres, activation="softmax")(x)
+    return keras.Model(mfcc, genres, name="statistics_mlp")
 
 
 def average(models: list[keras.Model]) -> keras.Model:
@@ -196,47 +182,23 @@ def _standardise(mean: np.ndarray, variance: np.ndarray) -> keras.layers.Normali
     )
 
 
-def _convolution(x: keras.KerasTensor, filters: int, size: int) -> keras.KerasTensor:
-    x = keras.layers.Conv1D(filters, size, padding="same", use_bias=False)(x)
-    x = keras.layers.BatchNormalization(momentum=0.9)(x)
-    return keras.layers.ReLU()(x)
-
-
-@_register
-class Moments(keras.layers.Layer):
+def _moments(x: keras.KerasTensor) -> keras.KerasTensor:
     """Mean and standard deviation over time: (batch, frames, n) to (batch, 2 n)."""
-
-    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Pool."""
-        mean, variance = keras.ops.moments(x, axes=1)
-        return keras.ops.concatenate([mean, keras.ops.sqrt(variance + 1e-5)], axis=-1)
+    mean, variance = keras.ops.moments(x, axes=1)
+    return keras.ops.concatenate([mean, keras.ops.sqrt(variance + 1e-5)], axis=-1)
 
 
-@_register
-class Correlations(keras.layers.Layer):
-    """Correlation over time of each pair of the first n channels: to (batch, n (n - 1) / 2)."""
-
-    def __init__(self, n: int, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        if not 1 <= n <= N_MELS:  # There are no more MFCCs; the pairs of many would be too many.
-            raise ValueError(f"correlations of {n} channels; take 1 to {N_MELS}.")
-        self.n = n
-
-    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Correlate."""
-        ops = keras.ops
-        x = x[:, :, : self.n] - ops.mean(x[:, :, : self.n], axis=1, keepdims=True)
-        x = x / ops.sqrt(ops.sum(ops.square(x), axis=1, keepdims=True) + 1e-2)
-        products = ops.reshape(ops.matmul(ops.transpose(x, (0, 2, 1)), x), (-1, self.n * self.n))
-        first, second = np.triu_indices(self.n, 1)
-        return ops.take(products, first * self.n + second, axis=1)
-
-    def get_config(self) -> dict:
-        """Give what the layer was made with."""
-        return {**super().get_config(), "n": self.n}
+def _correlations(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Correlation over time of each pair of n channels: to (batch, n (n - 1) / 2)."""
+    ops, n = keras.ops, x.shape[2]
+    x = x - ops.mean(x, axis=1, keepdims=True)
+    x = x / ops.sqrt(ops.sum(ops.square(x), axis=1, keepdims=True) + 1e-2)
+    products = ops.reshape(ops.matmul(ops.transpose(x, (0, 2, 1)), x), (-1, n * n))
+    first, second = np.triu_indices(n, 1)
+    return ops.take(products, first * n + second, axis=1)
 
 
-@_register
+@keras.saving.register_keras_serializable(package="gtzan_mfcc")
 class RandomShift(keras.layers.Layer):
     """Shift each coefficient of a whole segment at random, in training alone.
 

@@ -1,5 +1,6 @@
 """A song to the probability of each genre, over time and as a whole, by a model in one file."""
 
+import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +12,16 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from gtzan_mfcc import _model_file, audio, features
+from gtzan_mfcc import audio, features
 from gtzan_mfcc import models as _  # noqa: F401 - so that load_model knows the layers of ours
 from gtzan_mfcc._keras import keras
 from gtzan_mfcc.audio import SAMPLE_RATE, SEGMENT_LENGTH, AudioError
 
+# The model that `load_pretrained` loads.
 PRETRAINED = Path(__file__).with_name("pretrained.keras")
-"""The model that `load_pretrained` loads."""
+
+# Of the tables of results, beside one a genre.
+_COLUMNS = ("file", "genre", "seconds", "padded", "start", "end")
 
 # Keras's networks are not made to be called by several threads at once.
 _one_at_a_time = Lock()
@@ -29,20 +33,16 @@ class ModelError(ValueError):
 
 def check_genres(genres: Sequence[str]) -> None:
     """Raise a ModelError if these cannot be the genres of a classifier."""
-    listed = isinstance(genres, Iterable) and not isinstance(genres, (str, dict))
-    if not listed or not all(isinstance(genre, str) for genre in genres):
-        raise ModelError(f"genres is {genres!r}; take a list of names.")
-    if len({*genres, "start", "end"}) < len(genres) + 2:
-        raise ModelError(
-            "two genres have the same name, or one is called start or end, as the times in a "
-            "prediction are; rename it."
-        )
+    if len({*_COLUMNS, *genres}) < len(_COLUMNS) + len(genres):
+        wrong = f"two have the same name, or one has that of a column ({', '.join(_COLUMNS)})"
+        raise ModelError(f"the genres are {', '.join(genres)}: {wrong}; rename it.")
 
 
 @keras.saving.register_keras_serializable(package="gtzan_mfcc")
 class Classifier(keras.Model):
     """A trained network, with all that it takes to name the genre of a song.
 
+    It takes segments of 3 s at 22,050 Hz, as `gtzan_mfcc.extraction` makes them.
     ``classifier.save("name.keras")`` writes it to one file, and `load_model` reads it.
 
     Parameters
@@ -53,12 +53,8 @@ class Classifier(keras.Model):
         input itself, if need be.
     genres : sequence of str
         Names of the genres, in the order of the labels it was trained with.
-    sample_rate : int
-        Sample rate in Hz of the sound it was trained on.
-    segment_length : int
-        Samples in a segment. (The 57 features leave out the last of them, as Kaggle's table does.)
     n_fft, hop_length : int
-        Length of the MFCCs' Fourier transform, and samples from frame to frame.
+        Length of the MFCCs' Fourier transform (even), and samples from frame to frame.
 
     Raises
     ------
@@ -75,70 +71,32 @@ class Classifier(keras.Model):
         network: keras.Model,
         genres: Sequence[str],
         *,
-        sample_rate: int = SAMPLE_RATE,
-        segment_length: int = SEGMENT_LENGTH,
         n_fft: int = features.N_FFT,
         hop_length: int = features.HOP_LENGTH,
-        **kwargs: object,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__()
         check_genres(genres)
-        self.genres = list(genres)
-        self.sample_rate, self.segment_length = sample_rate, segment_length
-        self.n_fft, self.hop_length = n_fft, hop_length
-        self._check_settings()
-        try:
-            (takes,), (gives,) = network.inputs, network.outputs
-        except (AttributeError, TypeError, ValueError) as error:
-            raise ModelError("a network with one input and one output is needed.") from error
-        if takes.shape[0] is not None or "float" not in takes.dtype:
-            raise ModelError("a network is needed that takes any number of rows of floats.")
-        self._check_shapes(takes.shape[1:], gives.shape[1:])
+        if n_fft not in range(2, SEGMENT_LENGTH, 2) or hop_length not in range(1, SEGMENT_LENGTH):
+            raise ModelError(f"{n_fft=}, {hop_length=}; take numbers of samples, an even n_fft.")
+        frames, n_features = 1 + SEGMENT_LENGTH // int(hop_length), len(features.FEATURE_NAMES)
+        mfccs = [(None, frames, n) for n in range(1, features.N_MELS + 1)]
+        allowed = [(None, n_features), *mfccs, *((*shape, 1) for shape in mfccs)]
+        # Neither a network that was never built nor a model of scikit-learn has shapes.
+        takes, gives = (getattr(network, name, None) for name in ("input_shape", "output_shape"))
+        if takes not in allowed or gives != (None, len(genres)):
+            needed = f"(None, {frames}, n_mfcc) or (None, {n_features}) to (None, {len(genres)})"
+            raise ModelError(f"the network goes from {takes} to {gives}, and not from {needed}.")
+        self.genres, self.n_fft, self.hop_length = list(genres), int(n_fft), int(hop_length)
         # Without the optimiser it was trained by, which is twice as large as the weights.
-        self.network = keras.Model(takes, gives, name=network.name)
-        self.build(self.network.input_shape)
-
-    def _check_settings(self) -> None:
-        names = ("sample_rate", "segment_length", "n_fft", "hop_length")
-        for name in names:
-            if type(getattr(self, name)) is not int:
-                raise ModelError(f"{name} is {getattr(self, name)!r}; take a whole number.")
-        # The limits are far from what anybody uses; beyond them, memory would give out.
-        limits = [audio.SAMPLE_RATES, (1, 2**22), (2, min(self.segment_length, 2**16))]
-        for name, (least, most) in zip(names, [*limits, (1, self.n_fft)]):
-            if not least <= getattr(self, name) <= most:
-                raise ModelError(f"{name} is {getattr(self, name)}; take {least} to {most}.")
-        if self.n_fft % 2:
-            raise ModelError(f"n_fft is {self.n_fft}; take an even number.")
-
-    def _check_shapes(self, takes: tuple, gives: tuple) -> None:
-        frames = 1 + self.segment_length // self.hop_length
-        on_mfccs = len(takes) in (2, 3) and takes[0] == frames and takes[2:] in ((), (1,))
-        on_mfccs = on_mfccs and takes[1] in range(1, features.N_MELS + 1)
-        on_mfccs = on_mfccs and frames * self.n_fft <= 2**26
-        on_features = (
-            takes == (len(features.FEATURE_NAMES),) and self.segment_length > features.N_FFT
-        )
-        if not on_mfccs and not on_features:
-            raise ModelError(
-                f"the network takes arrays of shape {takes}, and neither ({frames}, n_mfcc) nor "
-                f"({len(features.FEATURE_NAMES)},) is that."
-            )
-        if gives != (len(self.genres),):
-            raise ModelError(
-                f"the network gives arrays of shape {gives}, and there are {len(self.genres)} "
-                "names of genres."
-            )
-
-    @property
-    def _on_features(self) -> bool:
-        return len(self.network.input_shape) == 2
+        self.network = keras.Model(network.inputs[0], network.outputs[0], name=network.name)
+        self.build(takes)
+        self.on_features = takes == allowed[0]
 
     @property
     def shortest_segment(self) -> int:
-        """Fewest samples that give as many frames as a whole segment, as in extraction."""
-        left_out = 1 if self._on_features else self.segment_length % self.hop_length
-        return self.segment_length - left_out
+        """Fewest samples that make a segment, as in `gtzan_mfcc.extraction`."""
+        # As Kaggle's table of the 57 features, they leave out a segment's last sample.
+        return SEGMENT_LENGTH - 1 if self.on_features else audio.shortest_segment(self.hop_length)
 
     def call(self, x: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
         """Give the probabilities of each genre for what the network takes."""
@@ -149,7 +107,7 @@ class Classifier(keras.Model):
 
         Parameters
         ----------
-        segments : np.ndarray [shape=(n, segment_length), dtype=float32]
+        segments : np.ndarray [shape=(n, 66150), dtype=float32]
 
         Returns
         -------
@@ -160,48 +118,32 @@ class Classifier(keras.Model):
         ModelError
             If what the network gives are no probabilities.
         """
-        if self._on_features:
-            x = features.tabular_features(segments[:, :-1], sample_rate=self.sample_rate)
+        if self.on_features:
+            x = features.tabular_features(segments[:, :-1])
         else:
-            x = features.mfcc(
-                segments,
-                sample_rate=self.sample_rate,
-                n_mfcc=self.network.input_shape[2],
-                n_fft=self.n_fft,
-                hop_length=self.hop_length,
-            )
+            settings = {"n_fft": self.n_fft, "hop_length": self.hop_length}
+            x = features.mfcc(segments, n_mfcc=self.network.input_shape[2], **settings)
         # Filled up to as many rows as mostly come, since Keras compiles the network anew for each
         # number of them.
         missing = -len(x) % audio.SEGMENTS_AT_ONCE
         x = np.concatenate([x, np.zeros((missing, *x.shape[1:]))]).astype("float32")
         with _one_at_a_time:
             probabilities = self.network.predict_on_batch(x)[: len(segments)]
-        if not (probabilities >= 0).all() or not np.allclose(
-            probabilities.sum(axis=1), 1, atol=0.01
-        ):
+        total = probabilities.sum(axis=1)
+        if not (probabilities >= 0).all() or not np.allclose(total, 1, atol=0.01):
             raise ModelError("the network gives no probabilities; it should end in a softmax.")
         return probabilities
 
     def get_config(self) -> dict:
         """Give what the classifier was made with."""
-        return {
-            **super().get_config(),
-            "network": keras.saving.serialize_keras_object(self.network),
-            "genres": self.genres,
-            "sample_rate": self.sample_rate,
-            "segment_length": self.segment_length,
-            "n_fft": self.n_fft,
-            "hop_length": self.hop_length,
-        }
+        network = keras.saving.serialize_keras_object(self.network)
+        settings = {"n_fft": self.n_fft, "hop_length": self.hop_length}
+        return {"network": network, "genres": self.genres, **settings}
 
     @classmethod
-    def from_config(cls, config: dict, custom_objects: dict | None = None) -> "Classifier":
-        """Make a classifier of what `get_config` gave."""
-        network = keras.saving.deserialize_keras_object(config.get("network"), custom_objects)
-        try:
-            return cls(**config | {"network": network})
-        except TypeError as error:
-            raise ModelError(f"its settings are not those of a Classifier ({error}).") from error
+    def from_config(cls, config: dict) -> "Classifier":
+        """Make a classifier of what `get_config` gave, in the safe mode that Keras is in."""
+        return cls(**config | {"network": keras.saving.deserialize_keras_object(config["network"])})
 
 
 @dataclass(frozen=True, repr=False)
@@ -244,9 +186,8 @@ class Prediction:
 
     def __repr__(self) -> str:
         """Tell the three most probable genres, and how much was heard."""
-        padded = ", too short for a segment and repeated" if self.padded else ""
-        heard = f"{self.seconds:.1f} s, segments: {len(self.over_time)}{padded}"
-        return f"Prediction({self.best_guesses}; {heard})"
+        heard = f"{self.seconds:.1f} s, segments: {len(self.over_time)}"
+        return f"Prediction({self.best_guesses}; {heard}{', padded' if self.padded else ''})"
 
 
 def predict(
@@ -254,7 +195,7 @@ def predict(
     model: Classifier,
     *,
     sample_rate: int = SAMPLE_RATE,
-    hop_seconds: float | None = None,
+    hop_seconds: float = 3.0,
 ) -> Prediction:
     """Tell the genre of a song: of each segment of it, and of the whole.
 
@@ -270,8 +211,8 @@ def predict(
         From `load_pretrained` or `load_model`, or made of a network of yours.
     sample_rate : int
         Sample rate of a signal in Hz; a file knows its own.
-    hop_seconds : float, optional
-        Seconds from the start of a segment to that of the next, if they are to overlap.
+    hop_seconds : float
+        Seconds from the start of a segment to that of the next; with less than 3 they overlap.
 
     Returns
     -------
@@ -290,50 +231,39 @@ def predict(
     --------
     Notebook ``5_evaluation`` introduces this helper.
     """
-    if not isinstance(model, Classifier):
-        raise ModelError(
-            f"{type(model).__name__} does not say what its genres are; "
-            "take predict.Classifier(network, genres)."
-        )
-    segment_seconds = model.segment_length / model.sample_rate
-    if hop_seconds is None:
-        hop_seconds = segment_seconds
-    if not 1 / model.sample_rate <= hop_seconds <= segment_seconds:
-        raise ValueError(f"hop_seconds is {hop_seconds}; take up to {segment_seconds:g}.")
-    hop = round(hop_seconds * model.sample_rate)
-    length, shortest, n_samples = model.segment_length, model.shortest_segment, 0
+    _check_classifier(model)
+    if not 1 / SAMPLE_RATE <= hop_seconds <= 3:
+        raise ValueError(f"hop_seconds is {hop_seconds}; take up to 3.")
+    step, lengths = round(hop_seconds * SAMPLE_RATE), []
 
-    def counted() -> Iterator[np.ndarray]:
-        nonlocal n_samples
-        for piece in pieces:
-            n_samples += len(piece)
-            yield piece
+    def counted(piece: np.ndarray) -> np.ndarray:
+        lengths.append(len(piece))
+        return piece
 
-    if isinstance(song, (str, Path)):
-        pieces = audio.blocks(song, sample_rate=model.sample_rate)
-    else:
-        pieces = [audio.convert(song, sample_rate, sample_rate=model.sample_rate)]
+    name = f"{Path(song)}: " if isinstance(song, (str, Path)) else ""
     try:
-        batches = audio.segments(counted(), length, hop=hop, shortest=shortest)
+        pieces = map(counted, audio.blocks(song) if name else [audio.convert(song, sample_rate)])
+        batches = audio.segments(pieces, step=step, shortest=model.shortest_segment)
         probabilities = np.concatenate([model.hear(batch) for batch in batches])
     except AudioError as error:
-        if not isinstance(song, (str, Path)) or str(error).startswith(f"{Path(song)}: "):
-            raise
-        raise AudioError(f"{Path(song)}: {error}") from error
-    seconds = n_samples / model.sample_rate
-    start = np.arange(len(probabilities)) * hop / model.sample_rate
-    over_time = pd.DataFrame(probabilities.astype(float), columns=model.genres)
-    over_time.insert(0, "start", start)
-    over_time.insert(1, "end", np.minimum(start + segment_seconds, seconds))
-    return Prediction(over_time, seconds, padded=n_samples < shortest)
+        raise AudioError(name + str(error).removeprefix(name)) from error
+    start, length = np.arange(len(probabilities)) * step, sum(lengths)
+    times = {"start": start, "end": np.minimum(start + SEGMENT_LENGTH, length)}
+    over_time = pd.DataFrame(times) / SAMPLE_RATE
+    over_time[model.genres] = probabilities.astype(float)
+    return Prediction(over_time, length / SAMPLE_RATE, padded=length < model.shortest_segment)
+
+
+def _check_classifier(model: object) -> None:
+    if not isinstance(model, Classifier):
+        kind = type(model).__name__
+        raise ModelError(
+            f"{kind} has no names of genres; take predict.Classifier(network, genres)."
+        )
 
 
 def predict_files(
-    paths: Iterable[str | Path],
-    model: Classifier,
-    *,
-    hop_seconds: float | None = None,
-    n_jobs: int = -1,
+    paths: Iterable[str | Path], model: Classifier, *, hop_seconds: float = 3.0, n_jobs: int = -1
 ) -> Iterator[tuple[str | Path, Prediction | AudioError]]:
     """Tell the genres of many songs, on all cores; a bad file does not end the run.
 
@@ -361,8 +291,6 @@ def predict_files(
     --------
     Notebook ``7_your_own_music`` introduces this helper.
     """
-    if isinstance(paths, (str, Path)):
-        paths = [paths]
 
     def attempt(path: str | Path) -> tuple[str | Path, Prediction | AudioError]:
         try:
@@ -372,28 +300,25 @@ def predict_files(
 
     # Threads will do: reading, resampling and transforming all let the others run.
     n_threads = joblib.effective_n_jobs(n_jobs)
-    # Leaving the block waits for what has begun.
-    with ThreadPoolExecutor(n_threads) as pool:
-        begun = deque()
-        try:
-            for path in paths:
-                begun.append(pool.submit(attempt, path))
-                while begun and (begun[0].done() or len(begun) > 2 * n_threads):
-                    yield begun.popleft().result()
-            while begun:
+    pool, begun = ThreadPoolExecutor(n_threads), deque()
+    try:
+        for path in paths:
+            begun.append(pool.submit(attempt, path))
+            while begun and (begun[0].done() or len(begun) > 2 * n_threads):
                 yield begun.popleft().result()
-        finally:
-            for later in begun:
-                later.cancel()
+        yield from (future.result() for future in begun)
+    finally:
+        # Waits for the songs that have begun: Python crashes if it ends while TensorFlow runs.
+        # (joblib.Parallel, left early, does not wait.)
+        pool.shutdown(cancel_futures=True)
 
 
 def load_model(path: str | Path) -> Classifier:
-    """Load a classifier from a file that ``classifier.save`` wrote; it need not be trusted.
+    """Load a classifier from a file that ``classifier.save`` wrote.
 
-    Keras's safe mode is on, and nothing but layers and numbers may be in the file, so that it
-    brings no code; what promises more than the file has bytes is refused beforehand. (A stranger's
-    network may still be slow, or large when it is used.) A model with layers of your own is for
-    ``keras.saving.load_model``, which gives a Classifier, too.
+    Keras's safe mode refuses a file that brings code with it, as far as Keras's makers know: keep
+    Keras up to date. Nothing bounds the memory or the time that a stranger's network takes. A
+    model with layers of your own is for ``keras.saving.load_model``, which gives a Classifier, too.
 
     Parameters
     ----------
@@ -415,17 +340,25 @@ def load_model(path: str | Path) -> Classifier:
     """
     path = Path(path)
     try:
-        _model_file.check(path)
+        _check_archive(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        _check_classifier(model)
     except Exception as error:  # Keras raises all sorts of errors for a damaged file.
         reason = " ".join(str(error).rpartition("Exception encountered: ")[2].split())[:300]
-        raise ModelError(f"{path}: not a model that can be loaded ({reason}).") from error
-    if not isinstance(model, Classifier):
-        raise ModelError(
-            f"{path}: a Keras model that does not say what its genres are; load it with Keras, if "
-            "you trust it, and save predict.Classifier(network, genres)."
-        )
+        raise ModelError(f"{path}: no model that can be loaded: {reason}") from error
     return model
+
+
+def _check_archive(path: Path) -> None:
+    # What has another ending Keras would take for one of its older, unsafe formats.
+    if path.suffix != ".keras" or not path.is_file():
+        raise ValueError("there is no file of that name, or it does not end in .keras")
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    # Keras compresses nothing; what does may unpack to more than the memory holds.
+    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
+    if packed or sum(member.file_size for member in members) > path.stat().st_size:
+        raise ValueError("an archive that would unpack to more than it holds")
 
 
 def load_pretrained() -> Classifier:

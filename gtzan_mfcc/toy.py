@@ -1,252 +1,66 @@
-"""Make a stand-in corpus from nothing but NumPy: ten synthetic genres, not music, no licence."""
+"""Make a stand-in corpus from NumPy alone: ten synthetic genres, not music, no licence."""
 
 import json
-import shutil
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import soundfile
+from filelock import FileLock
 
-from gtzan_mfcc import dataset
 from gtzan_mfcc.audio import SAMPLE_RATE
 
 # Raised when the same settings give other sound, so that an older corpus is made again.
-_VERSION = 1
+_VERSION = 2
 
+# Bars a minute, chord (semitones above its root), patterns; then of each note: slope (harmonic k
+# has the amplitude k ** -slope), attack (seconds until it is at its loudest), length in seconds.
+# A pattern is one bar, each character an equal share of it: "." nothing, "x" the chord, "b" its
+# lowest note an octave down, a digit that note of it an octave up; "k" kick, "s" snare, "h" hat.
+_GENRES = {
+    "arpeggio": (30, (0, 3, 7), "x....... 0121012101210121 b.b.", 1.2, 0.01, 0.4),
+    "bells": (18, (0, 4, 7), "x.x. 2..1..0.", 2.0, 0.002, 1.6),
+    "chorale": (16, (0, 4, 7), "x.x. 2.01 b.b.", 1.6, 0.2, 1.4),
+    "drone": (4, (0, 7, 12), "xxxx 1...2... bbbb", 1.4, 0.5, 4.0),
+    "fuzz": (38, (0, 7, 12), "xxxxxxxx bbbbbbbb ksks hhhh", 0.6, 0.005, 0.35),
+    "groove": (24, (0, 4, 10), "..x..x.. b..b..b.b.b...b. k.sk.k.s hhhhhhhh", 1.3, 0.004, 0.25),
+    "march": (28, (0, 4, 7), "xxxx 0..01.2. b.b. k.k. s.sss.sss.ssssss", 1.0, 0.04, 0.5),
+    "pulse": (32, (0, 3, 7), ".x.x.x.x 0..1..2. ..bb..bb kkkk .h.h.h.h .s.s", 0.9, 0.005, 0.2),
+    "shuffle": (26, (0, 4, 10), "x.xx.xx.xx.x 012.10 bbbb ksks h.hh.hh.hh.h", 1.6, 0.004, 0.3),
+    "waltz": (56, (0, 4, 7), ".xx 2..0.1 b..", 1.1, 0.03, 0.4),
+}
 
-@dataclass(frozen=True)
-class Voice:
-    """How one instrument sounds: a sum of harmonics under an envelope."""
-
-    slope: float  # harmonic k has the amplitude k ** -slope: 0.5 is piercing, 3 nearly a sine
-    even: float  # amplitude of the even harmonics: 0 is hollow like a clarinet
-    attack: float  # seconds until the note is there
-    decay: float  # seconds until it has fallen to a third
-    clang: float = 0.0  # amplitude of a second series of harmonics, out of tune, as in a bell
-
-
-ACCORDION = Voice(slope=1.0, even=0.7, attack=0.03, decay=0.5)
-BELL = Voice(slope=2.2, even=0.5, attack=0.002, decay=0.6, clang=0.8)
-BRASS = Voice(slope=0.9, even=1.0, attack=0.04, decay=0.7)
-CHOIR = Voice(slope=1.9, even=0.8, attack=0.15, decay=4.0)
-GUITAR = Voice(slope=1.1, even=0.9, attack=0.003, decay=0.3)
-ORGAN = Voice(slope=1.4, even=0.3, attack=0.02, decay=6.0)
-PIANO = Voice(slope=1.6, even=0.9, attack=0.003, decay=0.5)
-REED = Voice(slope=1.2, even=0.1, attack=0.02, decay=0.5)
-SUB = Voice(slope=2.2, even=1.0, attack=0.005, decay=0.35)
-SYNTH = Voice(slope=0.8, even=1.0, attack=0.005, decay=0.15)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What makes a genre; to change one, change its line in `RECIPES` and raise `_VERSION`.
-
-    A pattern is one bar, each character an equal share of it: ``.`` nothing, ``x`` a
-    stroke, ``X`` a loud one. A chord is semitones above the key note; one a bar, in turn.
-    """
-
-    tempo: tuple[float, float]  # beats a minute, from and to
-    beats: int  # in a bar
-    chords: tuple[tuple[int, ...], ...]
-    harmony: Voice
-    comping: str  # pattern of the chords
-    lead: Voice
-    melody: str  # pattern of single notes out of the chord
-    bass: str = ""
-    kick: str = ""
-    snare: str = ""
-    hat: str = ""
-    drive: float = 0.0  # distortion of the chords: 0 clean, 10 a wall
-    noise: float = 0.0  # level of hiss under it all
-
-
-_MAJOR = ((0, 4, 7), (5, 9, 12), (7, 11, 14), (0, 4, 7))
-_MINOR = ((0, 3, 7), (8, 12, 15), (3, 7, 10), (10, 14, 17))
-_BLUES = ((0, 4, 10), (0, 4, 10), (5, 9, 15), (7, 11, 17))
-_FIFTHS = ((0, 7, 12), (3, 10, 15), (5, 12, 17), (0, 7, 12))
-_STILL = ((0, 7, 12, 19),)
-
-RECIPES = {
-    "arpeggio": Recipe((108, 136), 4, _MINOR, CHOIR, "x.......", SYNTH, "Xxxxxxxxxxxxxxxx",
-                       bass="x...x...", hat="..x...x."),
-    "bells": Recipe((60, 84), 4, _MAJOR, BELL, "x...x...", BELL, "x..x..x.", noise=0.01),
-    "chorale": Recipe((60, 80), 4, _MAJOR, CHOIR, "x.x.", ORGAN, "x.xx", bass="x.x."),
-    "drone": Recipe((50, 70), 4, _STILL, ORGAN, "x...", CHOIR, "x.......", bass="x...",
-                    noise=0.06),
-    "fuzz": Recipe((128, 168), 4, _FIFTHS, GUITAR, "XxxxXxxx", GUITAR, "x...x...",
-                   bass="xxxxxxxx", kick="X.x.X.x.", snare="..X...X.", hat="x.x.x.x.", drive=9.0,
-                   noise=0.02),
-    "groove": Recipe((94, 114), 4, _BLUES, GUITAR, "..x..x....x..x..", PIANO, "x..x......x.....",
-                     bass="X..x..x.x.x...x.", kick="X.....x...X.....", snare="....X.......X..x",
-                     hat="xxxxxxxxxxxxxxxx"),
-    "march": Recipe((106, 124), 4, _MAJOR, BRASS, "x.x.x.x.", BRASS, "X..xx.x.", bass="x...x...",
-                    kick="X...X...", snare="x.xxx.xxx.xxxxxx"),
-    "pulse": Recipe((118, 134), 4, _MINOR, SYNTH, "..x...x...x...x.", SYNTH, "x..x..x.x..x..x.",
-                    bass="..xx..xx..xx..xx", kick="X...X...X...X...", snare="....x.......x...",
-                    hat="..X...X...X...X."),
-    "shuffle": Recipe((90, 126), 4, _BLUES, PIANO, "x.xx.xx.xx.x", REED, "x.xx....xx.x",
-                      bass="x.xx.xx.xx.x", kick="X.....X.....", snare="...X.....X..",
-                      hat="x.xx.xx.xx.x"),
-    "waltz": Recipe((132, 180), 3, _MAJOR, ACCORDION, ".xx", REED, "x..x.x", bass="X.."),
-}  # fmt: skip
-
-GENRES: tuple[str, ...] = tuple(sorted(RECIPES))
+GENRES: tuple[str, ...] = tuple(_GENRES)
 """The ten genres, in alphabetical order; none is one of GTZAN's."""
+
+_ROOTS = (0, 5, 7, 0)  # Semitones from the key note to the root of each bar's chord, in turn.
+_KNOBS = (60, 150, 400, 1000, 2500, 5000, 9000)  # Hz, of the tone control.
 
 # Who plays tracks 0, 1, ..., over and over, and the part all tracks of an artist are in: of ten
 # tracks five are in train, two in valid and three in test, as in GTZAN's fault-filtered partition.
 _ARTIST_OF_TRACK = (0, 1, 2, 3, 4, 0, 1, 2, 0, 1)
 _PARTITION_OF_ARTIST = ("train", "test", "train", "valid", "valid")
 
-# What sets how hard the corpus is: the chance that a part of a section is played as in the genre
-# that the artist borrows from.
-_BORROWED = 0.15
 
-_PARTS = ("chords", "melody", "bass", "drums")
-_SECTIONS = 4  # In a track, one after the other and over again, as verse and chorus are.
-_SECTION_SECONDS = 4.0
-_KNOBS = np.array([60, 150, 400, 1000, 2500, 5000, 9000])  # Hz, of the tone control.
-
-
-@dataclass(frozen=True)
-class Habits:
-    """What an artist, and each track of theirs, does in a way of its own."""
-
-    second_genre: str  # where the artist borrows from
-    tempo: float  # place in the genre's range, 0 to 1
-    key: float  # key note in Hz
-    slope: float  # added to the slope of each voice: below 0 is brighter
-    decay: float  # factor on the decay of each voice
-    drums: float  # factor on the pitch of the drums
-    levels: dict[str, float]  # gain of each part
-    colour: np.ndarray  # tone control in dB at each knob
-    echo: float  # share of reverberation
+def _note(semitones: float, slope: float, attack: float, length: float) -> np.ndarray:
+    """Give one note: a sum of harmonics that rises, then dies away."""
+    frequency = 130.8 * 2 ** (semitones / 12)
+    # No harmonic above 10 kHz, where it would fold back as a false tone.
+    harmonics = np.arange(1.0, min(40, 10_000 / frequency))
+    # Reading one cycle over and over costs a tenth of adding up the sines.
+    cycle = np.fft.irfft(-1j * np.append(0, harmonics**-slope), 4096)
+    t = np.arange(int(length * SAMPLE_RATE)) / SAMPLE_RATE
+    y = cycle[(4096 * frequency * t).astype(int) % 4096] / np.abs(cycle).max()
+    return y * np.minimum(t / attack, 1) * (1 - t / length) ** 3
 
 
-def _artist(number: int) -> int:
-    return _ARTIST_OF_TRACK[number % len(_ARTIST_OF_TRACK)]
-
-
-def _habits(genre: str, number: int, seed: int) -> Habits:
-    """Draw the artist's habits, and how this track departs from them."""
-    position = GENRES.index(genre)
-    artist = np.random.default_rng([seed, position, 0, _artist(number)])
-    track = np.random.default_rng([seed, position, 1, number])
-    others = [other for other in GENRES if other != genre]
-
-    def vary(spread: float, size: int | None = None) -> np.ndarray:
-        return spread * (artist.normal(size=size) + 0.7 * track.normal(size=size))
-
-    return Habits(
-        second_genre=others[artist.integers(len(others))],
-        tempo=float(np.clip(0.5 + vary(0.1), 0, 1)),
-        key=130.8 * 2 ** ((track.integers(-5, 6) + vary(0.08)) / 12),
-        slope=vary(0.06),
-        decay=2 ** vary(0.12),
-        drums=2 ** vary(0.1),
-        levels=dict(zip(_PARTS, 10 ** (vary(1.2, len(_PARTS)) / 20), strict=True)),
-        colour=vary(0.8, len(_KNOBS)),
-        echo=abs(vary(0.06)),
-    )
-
-
-def _strokes(pattern: str, bar: int, rng: np.random.Generator) -> Iterator[tuple[int, int, float]]:
-    """Give each stroke of a bar: start, samples until the next one, loudness."""
-    step = bar / len(pattern) if pattern else 0
-    starts = [i for i, mark in enumerate(pattern) if mark != "."]
-    for start, following in pairwise([*starts, len(pattern)]):
-        loudness = (1.0 if pattern[start] == "X" else 0.6) * rng.uniform(0.7, 1.1)
-        yield int(start * step), int((following - start) * step), loudness
-
-
-def _note(frequency: float, n: int, voice: Voice, habits: Habits) -> np.ndarray:
-    """One note of `n` samples: a cycle of the wave, read over and over, under an envelope."""
-    # No harmonic above 0.45 of the sample rate, where it would fold back as a false tone.
-    harmonics = np.arange(1, max(2, min(40, int(0.45 * SAMPLE_RATE / frequency))))
-    amplitudes = harmonics ** -(voice.slope + habits.slope)
-    amplitudes[1::2] *= voice.even
-    cycle = np.fft.irfft(-1j * np.concatenate([[0], amplitudes]), 4096)
-    cycle = (cycle / np.abs(cycle).max()).astype(np.float32)
-    t = np.arange(n, dtype=np.float32) / SAMPLE_RATE
-    # Reading one cycle costs a tenth of adding up the sines.
-    y = cycle[(t * (4096 * frequency)).astype(np.int32) % 4096]
-    if voice.clang:
-        y = y + voice.clang * np.sin(2 * np.pi * 2.76 * frequency * t)
-    y *= np.exp(-t / (voice.decay * habits.decay))
-    attack, release = min(n, int(voice.attack * SAMPLE_RATE)), min(n, 200)
-    y[:attack] *= np.linspace(0, 1, attack)
-    y[n - release :] *= np.linspace(1, 0, release)
-    return y
-
-
-def _drum(kind: str, habits: Habits, rng: np.random.Generator) -> np.ndarray:
-    """One stroke: a falling sine for the kick, noise for the hat, noise and a tone between."""
-    seconds = {"kick": 0.25, "snare": 0.18, "hat": 0.05}[kind]
-    t = np.arange(int(seconds * SAMPLE_RATE), dtype=np.float32) / SAMPLE_RATE
-    hiss = rng.standard_normal(len(t), dtype=np.float32)
-    y = {
-        "kick": lambda: np.sin(2 * np.pi * habits.drums * (50 * t - 4 * np.exp(-30 * t))),
-        "snare": lambda: 0.4 * hiss + 0.5 * np.sin(2 * np.pi * 190 * habits.drums * t),
-        "hat": lambda: 0.4 * np.diff(hiss, append=0),  # A difference takes away what is low.
-    }[kind]()
-    return y * np.exp(-5 * t / seconds)
-
-
-def _sounds(
-    part: str, recipe: Recipe, i: int, bar: int, habits: Habits, rng: np.random.Generator
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Give the sounds of one part in bar `i`, each with its start in the bar."""
-    if part == "drums":
-        for kind in ("kick", "snare", "hat"):
-            for start, _, loudness in _strokes(getattr(recipe, kind), bar, rng):
-                yield start, loudness * _drum(kind, habits, rng)
-        return
-    pattern, voice, octave = {
-        "chords": (recipe.comping, recipe.harmony, 1),
-        "melody": (recipe.melody, recipe.lead, 2),
-        "bass": (recipe.bass, SUB, 0.5),
-    }[part]
-    chord = recipe.chords[i % len(recipe.chords)]
-    for start, n, loudness in _strokes(pattern, bar, rng):
-        tones = {"chords": chord, "melody": rng.choice(chord, 1), "bass": chord[:1]}[part]
-        for tone in tones:
-            y = _note(octave * habits.key * 2 ** (tone / 12), n, voice, habits)
-            yield start, 0.5 * loudness / len(tones) ** 0.5 * y
-
-
-def _section(
-    played: dict[str, Recipe], bar: int, habits: Habits, rng: np.random.Generator
-) -> np.ndarray:
-    """Play some bars in which each part follows a recipe of its own."""
-    bars = max(1, round(_SECTION_SECONDS * SAMPLE_RATE / bar))
-    layers = {part: np.zeros(bars * bar, dtype=np.float32) for part in played}
-    for part, recipe in played.items():
-        for i in range(bars):
-            for start, y in _sounds(part, recipe, i, bar, habits, rng):
-                there = layers[part][i * bar + start :][: len(y)]
-                there += y[: len(there)]
-    if drive := played["chords"].drive:
-        layers["chords"] = 0.5 * np.tanh(drive * layers["chords"])
-    hiss = max(0.005, played["chords"].noise) * rng.standard_normal(bars * bar, dtype=np.float32)
-    return hiss + sum(habits.levels[part] * layer for part, layer in layers.items())
-
-
-def _master(y: np.ndarray, habits: Habits, rng: np.random.Generator) -> np.ndarray:
-    """Put the track in a room, set the tone, and make it as loud as records are."""
-    tail = rng.standard_normal(SAMPLE_RATE) * np.exp(-7 * np.arange(SAMPLE_RATE) / SAMPLE_RATE)
-    room = 1 + habits.echo * np.fft.rfft(tail / np.linalg.norm(tail), len(y))
-    frequencies = np.fft.rfftfreq(len(y), 1 / SAMPLE_RATE)
-    tone = np.interp(np.log(frequencies + 1), np.log(_KNOBS), habits.colour)
-    # Brighter by 1.5 dB an octave; with the loudness below this brings the MFCCs near those of
-    # music, and to a size at which the CNN trains without trouble.
-    tone += 1.5 * np.log2((frequencies + 50) / 500)
-    y = np.fft.irfft(np.fft.rfft(y) * room * 10 ** (tone / 20), len(y))
-    return np.tanh(0.35 * y / y.std()).astype(np.float32)
+def _drum(kind: str, pitch: float, rng: np.random.Generator) -> np.ndarray:
+    """Give one stroke: a falling sine for the kick, noise for the hat, both for the snare."""
+    length, tone, hiss = {"k": (0.25, 1, 0), "s": (0.18, 0.5, 0.3), "h": (0.05, 0, 0.3)}[kind]
+    t = np.arange(int(length * SAMPLE_RATE)) / SAMPLE_RATE
+    sine = np.sin(2 * np.pi * pitch * (50 * t - 4 * np.exp(-30 * t)))
+    noise = np.diff(rng.standard_normal(len(t)), append=0)  # A difference takes away what is low.
+    return (tone * sine + hiss * noise) * (1 - t / length) ** 3
 
 
 def make_track(genre: str, number: int, *, seed: int = 0, seconds: float = 30.0) -> np.ndarray:
@@ -260,7 +74,7 @@ def make_track(genre: str, number: int, *, seed: int = 0, seconds: float = 30.0)
         Number of the track in its genre, from 0. Every genre has five artists; who plays
         the track depends on its number alone.
     seed : int
-        Seed of the corpus. The same genre, number and seed give the same track.
+        Seed of the corpus. The same genre, number, seed and length give the same track.
     seconds : float
         Length of the track.
 
@@ -284,44 +98,56 @@ def make_track(genre: str, number: int, *, seed: int = 0, seconds: float = 30.0)
     (66150,)
     """
     n = int(seconds * SAMPLE_RATE)
-    if genre not in GENRES:
-        raise ValueError(f"{genre!r} is no genre of the toy corpus; take one of {list(GENRES)}.")
-    if number < 0 or n < 1:
+    if genre not in GENRES or number < 0 or n < 1:
         raise ValueError(
-            f"number {number} and {seconds} seconds; a track needs a number from 0 and a length."
+            f"{genre!r}, {number}, {seconds} s; take one of {GENRES}, 0 or more, and more than 0 s."
         )
-    habits = _habits(genre, number, seed)
-    rng = np.random.default_rng([seed, GENRES.index(genre), 2, number])
-    own, other = RECIPES[genre], RECIPES[habits.second_genre]
-    tempo = own.tempo[0] + habits.tempo * (own.tempo[1] - own.tempo[0])
-    bar = int(own.beats * 60 / tempo * SAMPLE_RATE)
-    sections = []
-    while len(sections) < _SECTIONS and sum(map(len, sections)) < n:
-        played = {part: other if rng.random() < _BORROWED else own for part in _PARTS}
-        sections.append(_section(played, bar, habits, rng))
-    return _master(np.resize(np.concatenate(sections), n), habits, rng)
+    stream = [seed, GENRES.index(genre), _ARTIST_OF_TRACK[number % 10]]
+    artist, rng = np.random.default_rng([*stream, 0]), np.random.default_rng([*stream, 1 + number])
+
+    def vary(spread: float, size: int | None = None) -> np.ndarray:
+        """Draw a habit of the artist, and how this track departs from it."""
+        return spread * (artist.normal(size=size) + 0.5 * rng.normal(size=size))
+
+    bars, chord, patterns, *voice = _GENRES[genre]
+    bar, voice = int(60 / bars * 2 ** vary(0.08) * SAMPLE_RATE), voice * 2 ** vary(0.15, 3)
+    key, pitch, colour = rng.integers(-5, 6) + vary(0.1), 2 ** vary(0.2), vary(1.0, len(_KNOBS))
+    tones = {"x": chord, "b": (-12,)} | {str(i): (12 + tone,) for i, tone in enumerate(chord)}
+    y = 0.02 * rng.standard_normal(n)
+    for pattern in patterns.split():
+        level = 10 ** (vary(1.5) / 20)
+        for i in range(n // bar + 1):
+            # A pattern rests in one bar of five, so that no two segments are alike.
+            for step, mark in enumerate(pattern if rng.random() < 0.8 else ""):
+                sounds = [_note(key + _ROOTS[i % 4] + tone, *voice) for tone in tones.get(mark, ())]
+                sounds += [_drum(mark, pitch, rng)] if mark in "ksh" else []
+                at = i * bar + step * bar // len(pattern)
+                for sound in sounds:
+                    y[at : at + len(sound)] += level * rng.uniform(0.5, 1) * sound[: max(0, n - at)]
+    # 1.5 dB an octave brighter, and loud: MFCCs then have a size at which the CNN trains well.
+    hertz = np.fft.rfftfreq(n, 1 / SAMPLE_RATE)
+    decibels = 1.5 * np.log2(hertz / 500 + 0.1) + np.interp(hertz, _KNOBS, colour)
+    y = np.fft.irfft(np.fft.rfft(y) * 10 ** (decibels / 20), n)
+    return np.tanh(0.35 * y / np.sqrt(np.mean(y**2))).astype(np.float32)
 
 
 def make_corpus(
-    folder: str | Path | None = None,
-    *,
-    tracks_per_genre: int = 8,
-    seed: int = 0,
-    seconds: float = 30.0,
+    folder: str | Path, *, tracks_per_genre: int = 6, seed: int = 0, seconds: float = 15.0
 ) -> Path:
     """Make the toy corpus in GTZAN's layout, unless it is there already.
 
     Writes ``<folder>/<genre>/<genre>.00000.wav`` and so on (mono, 22,050 Hz, 16 bits),
-    ``tracks.csv`` (``track``, ``genre``, ``artist``, ``fault_filtered``; no artist stands in
-    two parts) and ``toy.json``, the settings. The folder appears when all of it is written;
-    a toy corpus of other settings is replaced.
+    ``tracks.csv`` (``track``, ``artist``, ``fault_filtered``; no artist stands in two parts)
+    and ``toy.json``, the settings. The folder appears when all of it is written; a toy
+    corpus of other settings is replaced. ``<folder>.lock`` stays behind: of several processes
+    one makes the corpus, and the others wait for it.
 
     Parameters
     ----------
-    folder : str or Path, optional
-        Where to; by default ``data/toy`` of the project.
+    folder : str or Path
+        Where to.
     tracks_per_genre : int
-        How many tracks each of the ten genres has.
+        How many tracks each of the ten genres has; with five or more, all five artists.
     seed : int
         Seed of the tracks.
     seconds : float
@@ -334,7 +160,7 @@ def make_corpus(
 
     Raises
     ------
-    DatasetError
+    FileExistsError
         If the folder holds something that was not made here.
     ValueError
         If there are to be no tracks, or tracks without length.
@@ -343,47 +169,37 @@ def make_corpus(
     --------
     gtzan_mfcc.dataset.load_tracks : Makes and uses this corpus where no GTZAN is found.
     """
-    if tracks_per_genre < 1 or seconds <= 0:
-        raise ValueError(f"{tracks_per_genre} tracks a genre of {seconds} seconds; take more.")
-    folder = Path(folder) if folder is not None else dataset.project_dir() / "data" / "toy"
-    settings = {
-        "version": _VERSION,
-        "tracks_per_genre": tracks_per_genre,
-        "seed": seed,
-        "seconds": float(seconds),
-    }
-    if _made_with(folder) == settings:
+    if tracks_per_genre < 1:
+        raise ValueError(f"tracks_per_genre is {tracks_per_genre}; take 1 or more.")
+    folder = Path(folder)
+    settings = {"version": _VERSION, "tracks": tracks_per_genre, "seed": seed, "seconds": seconds}
+    # In this order, since another process may make the corpus meanwhile.
+    occupied = folder.exists() and any(folder.iterdir())
+    if (there := _settings(folder)) == settings:
         return folder
-    if _made_with(folder) is None and folder.is_dir() and any(folder.iterdir()):
-        raise dataset.DatasetError(
-            f"{folder} holds files that were not made by toy.make_corpus; name another folder."
-        )
+    if occupied and there is None:
+        raise FileExistsError(f"{folder} holds files but no toy corpus; name another folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as unfinished:
-        made = Path(unfinished) / "toy"
-        _write_tracks(made, tracks_per_genre, seed, seconds)
+    with FileLock(f"{folder}.lock"), tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+        if _settings(folder) == settings:  # Another process had the lock, and made it.
+            return folder
+        made, rows = Path(aside, "made"), ["track,artist,fault_filtered"]
+        for genre in GENRES:
+            (made / genre).mkdir(parents=True)
+            for number in range(tracks_per_genre):
+                track, artist = f"{genre}.{number:05d}", _ARTIST_OF_TRACK[number % 10]
+                y = make_track(genre, number, seed=seed, seconds=seconds)
+                soundfile.write(made / genre / f"{track}.wav", y, SAMPLE_RATE, subtype="PCM_16")
+                rows.append(f"{track},{genre}-artist-{artist},{_PARTITION_OF_ARTIST[artist]}")
+        (made / "tracks.csv").write_text("\n".join(rows) + "\n")
         (made / "toy.json").write_text(json.dumps(settings))
-        # Another process may have made the same in the meantime.
-        if _made_with(folder) != settings:
-            shutil.rmtree(folder, ignore_errors=True)
-            made.rename(folder)
+        if folder.exists():
+            folder.rename(Path(aside, "replaced"))
+        made.rename(folder)
     return folder
 
 
-def _made_with(folder: Path) -> dict | None:
-    """Read the settings of the toy corpus in a folder, None where there is none."""
-    marker = folder / "toy.json"
-    return json.loads(marker.read_text()) if marker.is_file() else None
-
-
-def _write_tracks(folder: Path, tracks_per_genre: int, seed: int, seconds: float) -> None:
-    rows = []
-    for genre in GENRES:
-        (folder / genre).mkdir(parents=True)
-        for number in range(tracks_per_genre):
-            track, artist = f"{genre}.{number:05d}", _artist(number)
-            y = make_track(genre, number, seed=seed, seconds=seconds)
-            soundfile.write(folder / genre / f"{track}.wav", y, SAMPLE_RATE, subtype="PCM_16")
-            rows.append((track, genre, f"{genre}-artist-{artist}", _PARTITION_OF_ARTIST[artist]))
-    table = pd.DataFrame(rows, columns=["track", "genre", "artist", "fault_filtered"])
-    table.to_csv(folder / "tracks.csv", index=False)
+def _settings(folder: Path) -> dict | None:
+    """Read with what settings the toy corpus in a folder was made, None where there is none."""
+    path = folder / "toy.json"
+    return json.loads(path.read_text()) if path.is_file() else None

@@ -1,13 +1,19 @@
-"""Compile and fit a model, seeded, with the history as a DataFrame; keep and load the result."""
+"""Train models: one `fit` for networks, and how each model of the project is trained."""
 
+import math
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
 
-from gtzan_mfcc import models  # noqa: F401 - so that load_run knows the layers of ours
+from gtzan_mfcc import features, models, splits
 from gtzan_mfcc._disk import aside
 from gtzan_mfcc._keras import keras
+from gtzan_mfcc.extraction import Segments
 
 # Going back to Python after each step takes time; the weights that come out are the same.
 _STEPS_AT_ONCE = 8
@@ -37,7 +43,7 @@ def fit(
     labels : np.ndarray [shape=(n,), dtype=int]
         Genre of each row as an index.
     validation : tuple of np.ndarray, optional
-        Input and labels on which each epoch is scored; without it, `patience` must be None.
+        Input and labels on which each epoch is scored.
     epochs : int
         At most so many passes over the training part.
     batch_size : int
@@ -46,7 +52,7 @@ def fit(
         Adam's.
     patience : int, optional
         Stop when the validation loss has not fallen for so many epochs, and go back to
-        the weights of the best one. With None all epochs are run.
+        the weights of the best one. With None, or without `validation`, all epochs are run.
     seed : int
         Seed of the shuffle.
     verbose : int
@@ -58,17 +64,10 @@ def fit(
         One row an epoch, counted from 1: ``accuracy``, ``loss`` and, with `validation`,
         ``val_accuracy``, ``val_loss``. Training values are means over the epoch, with dropout on.
 
-    Raises
-    ------
-    ValueError
-        If there is `patience` and no `validation`.
-
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
     """
-    if patience is not None and validation is None:
-        raise ValueError("to stop early, fit needs validation data; or else patience=None.")
     keras.utils.set_random_seed(seed)
     model.compile(
         optimizer=keras.optimizers.Adam(learning_rate),
@@ -77,10 +76,9 @@ def fit(
         steps_per_execution=_STEPS_AT_ONCE,
     )
     callbacks = []
-    if patience is not None:
-        callbacks.append(
-            keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)
-        )
+    if patience is not None and validation is not None:
+        stop = keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)
+        callbacks.append(stop)
     fitted = model.fit(
         x,
         labels,
@@ -93,6 +91,130 @@ def fit(
     history = pd.DataFrame(fitted.history)
     history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
     return history
+
+
+def fit_cnn(
+    segments: Segments, rows: np.ndarray, *, by: str = "artist", epochs: int = 50, seed: int = 0
+) -> keras.Model:
+    """Train the study's CNN, and stop by a fifth of the rows that is kept apart.
+
+    Parameters
+    ----------
+    segments : Segments
+        From `gtzan_mfcc.extraction.extract_mfcc`.
+    rows : np.ndarray [shape=(n,), dtype=int]
+        Rows to train on and to stop by.
+    by : str
+        What `gtzan_mfcc.splits.split` does not divide, as it keeps the fifth apart.
+    epochs : int
+        At most so many.
+    seed : int
+        Seed of the split, the weights and the training.
+
+    Returns
+    -------
+    model : keras.Model
+
+    See Also
+    --------
+    Notebook ``6_leakage`` introduces this helper.
+    """
+    with warnings.catch_warnings():
+        # The split that gave `rows` has already named the genres that cannot be tested.
+        warnings.simplefilter("ignore", UserWarning)
+        fit_rows, stop_rows = splits.split(segments.table.iloc[rows], by, seed=seed)
+    fit_rows, stop_rows = rows[fit_rows], rows[stop_rows]
+    model = models.cnn(*segments.mfcc.shape[1:], len(segments.genres), seed=seed)
+    fit(
+        model,
+        segments.mfcc[fit_rows],
+        segments.labels[fit_rows],
+        validation=(segments.mfcc[stop_rows], segments.labels[stop_rows]),
+        epochs=epochs,
+        seed=seed,
+    )
+    return model
+
+
+def fit_svm(segments: Segments, rows: np.ndarray, *, c: float = 10.0) -> Pipeline:
+    """Train a support vector machine on statistics of each coefficient over a segment.
+
+    `gtzan_mfcc.features.mfcc_statistics`, standardised; radial basis functions.
+
+    Parameters
+    ----------
+    segments : Segments
+        From `gtzan_mfcc.extraction.extract_mfcc`.
+    rows : np.ndarray [shape=(n,), dtype=int]
+        Rows to train on.
+    c : float
+        The lower, the smoother.
+
+    Returns
+    -------
+    classifier : sklearn Pipeline
+        Takes MFCCs [shape=(n, frames, n_mfcc)], as a network does.
+
+    See Also
+    --------
+    Notebook ``6_leakage`` introduces this helper.
+    """
+    classifier = make_pipeline(
+        FunctionTransformer(features.mfcc_statistics), StandardScaler(), SVC(C=c)
+    )
+    return classifier.fit(segments.mfcc[rows], segments.labels[rows])
+
+
+def fit_statistics_mlp(
+    segments: Segments, rows: np.ndarray, *, members: int = 3, epochs: int = 25, seed: int = 0
+) -> keras.Model:
+    """Train networks of `gtzan_mfcc.models.statistics_mlp`, and average them.
+
+    Adam with a learning rate that falls from 0.002 to 0 along a cosine, batches of 64; all
+    epochs are run, so that no row is needed to stop by.
+
+    Parameters
+    ----------
+    segments : Segments
+        From `gtzan_mfcc.extraction.extract_mfcc`.
+    rows : np.ndarray [shape=(n,), dtype=int]
+        Rows to train on.
+    members : int
+        Number of networks.
+    epochs : int
+        Epochs of each network.
+    seed : int
+        Seed of all of them; each gets one of its own from it.
+
+    Returns
+    -------
+    model : keras.Model
+        A single model, whose output is the mean of the members' probabilities.
+
+    See Also
+    --------
+    Notebook ``6_leakage`` introduces this helper.
+    """
+    x, labels = segments.mfcc[rows], segments.labels[rows]
+    mean, variance = x.mean((0, 1)), x.var((0, 1))
+    batch_size = 64
+    steps = epochs * math.ceil(len(rows) / batch_size)
+    trained = []
+    for member_seed in range(seed * 1000, seed * 1000 + members):
+        model = models.statistics_mlp(
+            *x.shape[1:], len(segments.genres), mean=mean, variance=variance, seed=member_seed
+        )
+        fit(
+            model,
+            x,
+            labels,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=keras.optimizers.schedules.CosineDecay(2e-3, steps),
+            seed=member_seed,
+        )
+        trained.append(model)
+    return models.average(trained)
 
 
 def save_run(model: keras.Model, history: pd.DataFrame, path: str | Path) -> None:
@@ -113,8 +235,8 @@ def save_run(model: keras.Model, history: pd.DataFrame, path: str | Path) -> Non
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    history.to_csv(path.with_name(f"{path.name}.csv"))
-    # A reader never meets half a model.
+    with aside(path.with_name(f"{path.name}.csv")) as unfinished:
+        history.to_csv(unfinished)
     with aside(path.with_name(f"{path.name}.keras")) as unfinished:
         model.save(unfinished)
 

@@ -15,12 +15,11 @@ import pytest
 import soundfile
 
 from conftest import PROJECT, quick_network
-from gtzan_mfcc import __main__, dataset, predict, recipes
+from gtzan_mfcc import __main__, dataset, predict, training
 
 RATE, WHOLE = 22_050, 66_150
 GENRES = ["drum & bass", 'a, "b"', "民謡"]
-FORMS = [[], ["--json"], ["--csv"], ["--over-time"], ["--json", "--over-time"]]
-FORMS += [["--csv", "--over-time"]]
+FORMS = [[], ["--over-time"], ["--json"], ["--csv"], ["--csv", "--over-time"]]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,7 +42,7 @@ def run(capsys):
     return run
 
 
-def program(*arguments, **settings):
+def program(*arguments):
     """Start the command as a program of its own."""
     # Where output is not buffered, nothing is left to be written at the end.
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
@@ -55,7 +54,6 @@ def program(*arguments, **settings):
         encoding="utf-8",
         env=environment | {"PYTHONIOENCODING": "utf-8"},
         cwd=PROJECT,
-        **settings,
     )
 
 
@@ -128,72 +126,43 @@ def test_who_reads_but_the_first_line_sees_no_error(song, model):
     err = running.stderr.read()
     running.wait(timeout=120)
     running.stderr.close()
-    assert err == ""
-    assert running.returncode >= 0
+    # Python crashes (SIGABRT) if a song is still being heard as it ends.
+    assert (running.returncode, err) == (1, "")
 
 
 @pytest.mark.parametrize("form", FORMS, ids=" ".join)
-@pytest.mark.parametrize("n_songs", [0, 1, 2])
+@pytest.mark.parametrize("n_songs", [0, 1])
 def test_a_reader_that_closes_early_leaves_nothing_to_be_written(
     song, model, monkeypatch, capfd, form, n_songs
 ):
     read, write = os.pipe()
-    reader = os.fdopen(read, "rb")
-    if not n_songs:
-        reader.close()
-
-    class OneLine(io.FileIO):
-        """Hand the first of what is written to a reader, who has enough then."""
-
-        def write(self, data):
-            written = super().write(data)
-            reader.close()
-            return written
-
+    os.close(read)
     songs = [song(f"{k}.wav") for k in range(n_songs)] or ["nowhere.wav"]
-    out = io.TextIOWrapper(io.BufferedWriter(OneLine(write, "w")), encoding="utf-8")
+    out = os.fdopen(write, "w", encoding="utf-8")
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", out)
         status = __main__.main(["predict", *songs, "--model", str(model), *form])
-    assert status in (0, 1)
+    assert status == 1
     out.close()  # As Python does at the end; an error here would be told.
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_text_tells_the_three_best_guesses(run, song, model):
-    path = song()
-    status, out, err = run("predict", path, "--model", model)
-    best = predict.predict(path, predict.load_model(model)).probabilities
-    guesses = ", ".join(f"{genre} {p:.0%}" for genre, p in best.items())
-    assert (status, out, err) == (0, f"{path}: {best.index[0]} ({guesses})\n", "")
-
-
-def test_text_tells_no_more_than_three_guesses_and_what_was_repeated(run, song):
-    path = song(seconds=1)
-    status, out, err = run("predict", path)
-    assert (status, err) == (0, "")
-    guess = r"\w+ \d+%"
-    assert re.fullmatch(
-        rf"{re.escape(path)}: (\w+) \(\1 \d+%, {guess}, {guess}\) "
-        r"\(too short for a segment, repeated\)\n",
-        out,
+def test_text_tells_the_best_guesses_and_each_segment(run, song, model):
+    paths = [song(), song("short.wav", 1)]
+    status, out, err = run(
+        "predict", *paths, "--model", model, "--over-time", "--hop-seconds", "1.5"
     )
-
-
-def test_text_over_time_has_a_line_a_segment(run, song, model):
-    path = song()
-    status, out, err = run("predict", path, "--model", model, "--over-time", "--hop-seconds", "1.5")
-    table = predict.predict(path, predict.load_model(model), hop_seconds=1.5).over_time
-    first, *lines = out.splitlines()
     assert (status, err) == (0, "")
-    assert first.startswith(f"{path}: ")
     expected = []
-    for _, row in table.iterrows():
-        genre = row[GENRES].astype(float).idxmax()
-        times = f"{row['start']:7.1f} to {row['end']:7.1f} s"
-        expected.append(f"  {times}: {genre} {row[genre]:.0%}")
-    assert lines == expected
-    assert lines[1].startswith("      1.5 to     4.5 s: ")
+    for path, note in zip(paths, ["", " (too short for a segment, repeated)"]):
+        prediction = predict.predict(path, predict.load_model(model), hop_seconds=1.5)
+        expected.append(f"{path}: {prediction.genre} ({prediction.best_guesses}){note}")
+        for row in prediction.over_time.to_dict("records"):
+            genre = max(GENRES, key=row.get)
+            times = f"  {row['start']:7.1f} to {row['end']:7.1f} s"
+            expected.append(f"{times}: {genre} {row[genre]:.0%}")
+    assert out.splitlines() == expected
+    assert expected[2].startswith("      1.5 to     4.5 s: ")
 
 
 @pytest.mark.parametrize("over_time", [False, True])
@@ -203,12 +172,11 @@ def test_json_is_an_array_with_an_object_a_song(run, song, model, over_time):
     status, out, err = run("predict", *paths, "--json", "--model", model, *options)
     assert (status, err) == (0, "")
     entries = json.loads(out)
-    assert [entry["file"] for entry in entries] == paths
-    assert [entry["seconds"] for entry in entries] == [7.0, 0.5]
-    assert [entry["padded"] for entry in entries] == [False, True]
-    for entry, path in zip(entries, paths):
+    for entry, path, seconds in zip(entries, paths, [7.0, 0.5], strict=True):
         prediction = predict.predict(path, predict.load_model(model))
-        assert entry["genre"] == prediction.genre
+        facts = {"file": path, "genre": prediction.genre, "seconds": seconds}
+        facts["padded"] = seconds == 0.5
+        assert entry.items() >= facts.items()
         assert list(entry["probabilities"]) == list(prediction.probabilities.index)
         assert entry["probabilities"] == pytest.approx(prediction.probabilities.to_dict(), abs=1e-4)
         assert ("over_time" in entry) is over_time
@@ -218,35 +186,28 @@ def test_json_is_an_array_with_an_object_a_song(run, song, model, over_time):
             )
 
 
-def test_csv_is_a_table_with_a_row_a_song(run, song, model):
+@pytest.mark.parametrize("over_time", [False, True])
+def test_csv_is_a_table_with_a_row_a_song_or_segment(run, song, model, over_time):
     paths = [song("a.wav"), song("b c.wav", 0.5)]
-    status, out, err = run("predict", *paths, "--csv", "--model", model)
+    options = ["--over-time"] if over_time else []
+    status, out, err = run("predict", *paths, "--csv", "--model", model, *options)
     assert (status, err) == (0, "")
+    predictions = [predict.predict(path, predict.load_model(model)) for path in paths]
+    if over_time:
+        expected = pd.concat([one.over_time for one in predictions], ignore_index=True)
+        expected.insert(0, "file", [paths[0], paths[0], paths[1]])
+    else:
+        expected = pd.DataFrame([one.probabilities[GENRES].to_dict() for one in predictions])
+        expected.insert(0, "file", paths)
+        expected.insert(1, "genre", [one.genre for one in predictions])
+        expected.insert(2, "seconds", [7.0, 0.5])
+        expected.insert(3, "padded", [False, True])
     table = pd.read_csv(io.StringIO(out))
-    assert list(table) == ["file", "genre", "seconds", "padded", *GENRES]
-    assert table["file"].to_list() == paths
-    assert table["seconds"].to_list() == [7.0, 0.5]
-    assert table["padded"].to_list() == [False, True]
-    for row, path in zip(table.to_dict("records"), paths):
-        prediction = predict.predict(path, predict.load_model(model))
-        assert row["genre"] == prediction.genre
-        probabilities = prediction.probabilities.to_dict()
-        assert {genre: row[genre] for genre in GENRES} == pytest.approx(probabilities, abs=1e-4)
-
-
-def test_csv_over_time_has_a_row_a_segment(run, song, model):
-    paths = [song("a.wav"), song("b c.wav", 0.5)]
-    status, out, err = run("predict", *paths, "--csv", "--over-time", "--model", model)
-    assert (status, err) == (0, "")
-    table = pd.read_csv(io.StringIO(out))
-    assert list(table) == ["file", "start", "end", *GENRES]
-    assert table["file"].to_list() == [paths[0], paths[0], paths[1]]
-    assert table[["start", "end"]].to_numpy().tolist() == [[0, 3], [3, 6], [0, 0.5]]
-    np.testing.assert_allclose(table[GENRES].sum(axis=1), 1, atol=2e-4)
+    pd.testing.assert_frame_equal(table, expected, atol=1e-4, check_dtype=False)
 
 
 @pytest.mark.parametrize("form", FORMS, ids=" ".join)
-def test_a_bad_file_is_named_on_stderr_and_the_rest_is_told(run, song, model, tmp_path, form):
+def test_bad_files_are_named_on_stderr_and_the_rest_is_told(run, song, model, tmp_path, form):
     nowhere, empty = tmp_path / "nowhere.wav", tmp_path / "empty.mp3"
     empty.touch()
     good = [song("a.wav"), song("b.wav")]
@@ -255,44 +216,29 @@ def test_a_bad_file_is_named_on_stderr_and_the_rest_is_told(run, song, model, tm
     assert [line.partition(": ")[0] for line in err.splitlines()] == [str(empty), str(nowhere)]
     assert out == run("predict", *good, "--model", model, *form)[1]
     assert all(path in out for path in good)
-
-
-@pytest.mark.parametrize("form", FORMS, ids=" ".join)
-def test_if_all_files_are_bad_the_output_is_empty_but_whole(run, model, form):
-    status, out, err = run("predict", "nowhere.wav", "--model", model, *form)
+    # If all files are bad, the output is empty but whole.
+    status, out, _ = run("predict", nowhere, "--model", model, *form)
     assert status == 1
-    assert err == "nowhere.wav: no such file; check the name and the folder.\n"
     if "--json" in form:
         assert json.loads(out) == []
     elif "--csv" in form:
-        assert len(pd.read_csv(io.StringIO(out))) == 0
+        table = pd.read_csv(io.StringIO(out))
+        assert (len(table), list(table)[-3:]) == (0, GENRES)
     else:
         assert out == ""
 
 
-NAMES = [
-    "a, b.wav",
-    'say "hi".wav',
-    "two\nlines.wav",
-    "tab\t.wav",
-    "back\r.wav",
-    "唄 é.wav",
-    "$.wav",
-]
+NAMES = ["a, b.wav", 'say "hi".wav', "two\nlines.wav", "back\r.wav", "唄 é.wav", "$.wav"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names with quotes and newlines")
-@pytest.mark.parametrize("form", [form for form in FORMS if "--csv" in form or "--json" in form])
-@pytest.mark.parametrize("name", NAMES, ids=ascii)
-def test_a_file_of_any_name_is_read_back_from_the_output(run, song, model, name, form):
-    path = song(name)
-    status, out, err = run("predict", path, "--model", model, *form)
+@pytest.mark.parametrize("form", ["--csv", "--json"])
+def test_files_of_any_name_are_read_back_from_the_output(run, song, model, form):
+    paths = [song(name) for name in NAMES]
+    status, out, err = run("predict", *paths, "--model", model, form)
     assert (status, err) == (0, "")
-    if "--json" in form:
-        names = {entry["file"] for entry in json.loads(out)}
-    else:
-        names = set(pd.read_csv(io.StringIO(out))["file"])
-    assert names == {path}
+    table = pd.DataFrame(json.loads(out)) if form == "--json" else pd.read_csv(io.StringIO(out))
+    assert table["file"].to_list() == paths
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")
@@ -308,39 +254,18 @@ def test_a_name_that_is_no_text_stops_nothing(run, song, model, form):
     assert other in out
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the limit is another one")
-def test_a_name_that_is_too_long_stops_nothing(run, song, model):
-    path = song()
-    status, out, err = run("predict", "a" * 300, path, "--model", model)
-    assert status == 1
-    assert err.startswith("a" * 300 + ": ")
-    assert out.startswith(f"{path}: ")
-
-
-@pytest.mark.parametrize("form", FORMS, ids=" ".join)
-def test_a_terminal_that_knows_no_letter_of_a_name_gets_it_escaped(song, model, monkeypatch, form):
-    path = song("唄.wav")
-    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", terminal)
-        assert __main__.main(["predict", path, "--model", str(model), *form]) == 0
-    assert rb"\u5504.wav" in terminal.buffer.getvalue()
-
-
 def test_main_may_be_called_where_stdout_is_no_file(song, model):
     with contextlib.redirect_stdout(io.StringIO()) as out:
         assert __main__.main(["predict", song(), "--model", str(model)]) == 0
     assert "song.wav: " in out.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["missing", "text", "folder", "other model"])
+@pytest.mark.parametrize("kind", ["missing", "text", "other model"])
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=" ".join)
-def test_a_bad_model_is_told_without_a_traceback(run, song, tmp_path, kind, form):
+def test_a_bad_model_is_told_before_any_output(run, song, tmp_path, kind, form):
     path = tmp_path / "bad.keras"
     if kind == "text":
         path.write_text("no model")
-    elif kind == "folder":
-        path.mkdir()
     elif kind == "other model":
         untrained().save(path)
     status, out, err = run("predict", song(), "--model", path, *form)
@@ -348,12 +273,15 @@ def test_a_bad_model_is_told_without_a_traceback(run, song, tmp_path, kind, form
     assert err.startswith(f"{path}: ")
     assert len(err.splitlines()) == 1
     if kind == "other model":
-        assert "save predict.Classifier(network, genres)" in err
+        assert "take predict.Classifier(network, genres)" in err
 
 
-@pytest.mark.parametrize("hop", ["0", "-1", "3.01", "nan", "1e-9", "inf"])
-def test_a_hop_that_makes_no_sense_is_told(run, song, model, hop):
-    status, out, err = run("predict", song(), "--model", model, f"--hop-seconds={hop}")
+@pytest.mark.parametrize("hop", ["0", "3.01", "nan"])
+@pytest.mark.parametrize("form", [[], ["--csv"]], ids=" ".join)
+def test_a_hop_that_makes_no_sense_is_told_before_any_output(run, song, model, hop, form):
+    status, out, err = run(
+        "predict", "nowhere.wav", song(), "--model", model, f"--hop-seconds={hop}", *form
+    )
     assert (status, out) == (2, "")
     assert err == f"hop_seconds is {float(hop)}; take up to 3.\n"
 
@@ -362,7 +290,6 @@ def test_a_hop_that_makes_no_sense_is_told(run, song, model, hop):
     "arguments",
     [
         [],
-        ["predict"],
         ["listen", "a.wav"],
         ["predict", "a.wav", "--hop-seconds", "often"],
         ["predict", "a.wav", "--json", "--csv"],
@@ -398,11 +325,11 @@ def trained(monkeypatch):
     """Leave the training out, and list on how many rows of what classes it would have been."""
     calls = []
 
-    def recipe(segments, rows, *, seed):
+    def fit(segments, rows, *, seed):
         calls.append((len(rows), segments.genres, seed))
         return untrained(segments.genres)
 
-    monkeypatch.setattr(recipes, "mfcc_resnet", recipe)
+    monkeypatch.setattr(training, "fit_statistics_mlp", fit)
     return calls
 
 
@@ -410,7 +337,7 @@ def test_a_model_is_trained_on_a_folder_and_tells_its_classes_apart(
     run, folder, tmp_path, monkeypatch
 ):
     for quick in ("epochs", "members"):
-        monkeypatch.setitem(recipes.mfcc_resnet.__kwdefaults__, quick, 1)
+        monkeypatch.setitem(training.fit_statistics_mlp.__kwdefaults__, quick, 1)
     classes = ["drum & bass", 'my "best", really', "nan", "0", "民謡"]
     music = folder(*classes)
     empty = music / "0" / "empty.wav"
@@ -429,66 +356,45 @@ def test_a_model_is_trained_on_a_folder_and_tells_its_classes_apart(
         assert sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize("seed", [0, 7])
-def test_training_takes_all_segments_and_the_seed(run, folder, trained, tmp_path, seed):
+def test_training_takes_all_segments_and_the_seed(run, folder, trained, tmp_path):
     output = tmp_path / "model.keras"
-    status, out, err = run("train", folder("b", "a"), "--output", output, f"--seed={seed}")
+    status, out, err = run("train", folder("b", "a"), "--output", output, "--seed=7")
     assert (status, out) == (0, f"{output}: a (2), b (2)\n")
     assert "left out" not in err
-    assert trained == [(4, ["a", "b"], seed)]
-    model = predict.load_model(output)
-    assert model.genres == ["a", "b"]
-    assert model.network.input_shape == (None, 130, 20)
+    assert trained == [(4, ["a", "b"], 7)]
+    assert predict.load_model(output).genres == ["a", "b"]
 
 
-@pytest.mark.parametrize("spoil", [False, True])
-def test_a_single_class_is_refused(run, folder, trained, tmp_path, spoil):
-    music = folder("alone", "other") if spoil else folder("alone")
-    for path in music.glob("other/*.wav"):
+@pytest.mark.parametrize(
+    ("classes", "spoilt", "finding"),
+    [
+        (["alone"], "", "alone is the only class; two are needed."),
+        (["alone", "other"], "other", "alone is the only class; two are needed."),
+        (["a", "start"], "", "start"),
+        (["a"], "a", "none of 2 tracks can be used"),
+        ([], "", "no such folder"),
+    ],
+)
+def test_a_folder_that_no_model_can_learn_from_is_refused(
+    run, folder, trained, tmp_path, classes, spoilt, finding
+):
+    music = folder(*classes)
+    for path in music.glob(f"{spoilt or 'nothing'}/*.wav"):
         path.write_bytes(b"no sound")
     status, out, err = run("train", music, "--output", tmp_path / "model.keras")
     assert (status, out) == (2, "")
-    assert err.splitlines()[-1] == "alone is the only class; two are needed."
+    assert finding in err.splitlines()[-1]
     assert "Traceback" not in err
     assert not trained
-    assert not (tmp_path / "model.keras").exists()
-
-
-def test_a_folder_that_is_missing_or_holds_no_sound_is_refused(run, tmp_path, trained):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "bad" / "a").mkdir(parents=True)
-    (tmp_path / "bad" / "a" / "a.wav").write_bytes(b"no sound")
-    for name, finding in (
-        ("nowhere", "no such folder"),
-        ("empty", "holds nothing"),
-        ("bad", "none of 1 tracks can be used"),
-    ):
-        status, out, err = run("train", tmp_path / name, "--output", tmp_path / "model.keras")
-        assert (status, out) == (2, "")
-        assert finding in err
-        assert "Traceback" not in err
-    assert not trained
+    assert not list(tmp_path.glob("*.keras"))
 
 
 @pytest.mark.parametrize("output", ["nowhere/model.keras", "folder.keras", "model", "model.h5"])
-def test_an_output_is_written_or_refused_before_the_training(
+def test_an_output_that_cannot_be_written_is_refused_before_the_training(
     run, folder, trained, tmp_path, output
 ):
     (tmp_path / "folder.keras").mkdir()
     status, _, err = run("train", folder("a", "b"), "--output", tmp_path / output)
-    if trained:
-        assert status == 0
-        assert predict.load_model(tmp_path / output).genres == ["a", "b"]
-    else:
-        assert status == 2
-        assert output.rpartition("/")[2] in err
-
-
-@pytest.mark.parametrize("name", ["start", "end"])
-def test_a_class_that_no_model_can_have_is_refused_before_the_training(
-    run, folder, trained, tmp_path, name
-):
-    status, _, err = run("train", folder("a", name), "--output", tmp_path / "model.keras")
     assert status == 2
-    assert name in err
+    assert f"{tmp_path / output}: name a file NAME.keras" in err
     assert not trained

@@ -14,7 +14,7 @@ NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 QUICK = {
     "1_features_ann": {"epochs": 3},
     "4_cnn_training": {"epochs": 2},
-    "6_leakage": {"epochs": 1, "network_epochs": 1, "n_folds": 3},
+    "6_leakage": {"epochs": 1, "mlp_epochs": 1, "n_folds": 3},
     "7_your_own_music": {"epochs": 1},
 }
 NEEDS = {"5_evaluation": ["4_cnn_training"]}

@@ -2,6 +2,7 @@ import itertools
 import os
 import shutil
 import time
+import tomllib
 import tracemalloc
 import warnings
 from fnmatch import fnmatch
@@ -17,7 +18,7 @@ from conftest import PROJECT, quick_network
 from gtzan_mfcc import audio, dataset, evaluation, extraction, features, models, predict
 
 GENRES = ["rock", "jazz", "blues"]  # Not in alphabetical order, so that theirs shows.
-RATE, WHOLE, SHORTEST = audio.SAMPLE_RATE, audio.SEGMENT_LENGTH, audio.SHORTEST_SEGMENT
+RATE, WHOLE, SHORTEST = audio.SAMPLE_RATE, audio.SEGMENT_LENGTH, audio.shortest_segment()
 
 
 def music(samples, rate=RATE, channels=1, seed=0):
@@ -31,6 +32,10 @@ def music(samples, rate=RATE, channels=1, seed=0):
         noise = rng.uniform(-0.05, 0.05, samples)
         lines.append(0.4 * np.sin(2 * np.pi * phase) * rng.uniform(0.2, 1) + noise)
     return np.stack(lines, axis=1).astype(np.float32).squeeze(axis=1 if channels == 1 else ())
+
+
+def cut(y, shortest=SHORTEST, **settings):
+    return np.concatenate(list(audio.segments(y, shortest=shortest, **settings)))
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +60,25 @@ def by_hand(model, segments, **settings):
     return model.network(x).numpy()
 
 
+def track_vote(tracks, probabilities, genres):
+    """Give the votes of the tracks' segments; which genre is true matters to no vote."""
+    table = pd.DataFrame(np.asarray(probabilities, float), columns=genres)
+    table.insert(0, "track", list(tracks))
+    table.insert(1, "genre", pd.Categorical([genres[0]] * len(table), genres))
+    return evaluation.track_vote(table)
+
+
 def assert_heard(prediction, probabilities):
     heard = prediction.over_time.iloc[:, 2:].to_numpy()
     np.testing.assert_allclose(heard, probabilities, rtol=1e-4, atol=1e-6)
 
 
 SOUNDS = [
-    (f"{rate}-{channels}.{ending}", rate, channels)
-    for ending in ("wav", "flac", "ogg", "mp3", "au")
-    for rate in (8_000, 22_050, 44_100, 48_000, 96_000)
-    for channels in (1, 2)
-    if (ending, rate) != ("mp3", 96_000)
+    ("8000-1.wav", 8_000, 1),
+    ("22050-1.flac", 22_050, 1),
+    ("44100-2.ogg", 44_100, 2),
+    ("48000-2.mp3", 48_000, 2),
+    ("96000-2.au", 96_000, 2),
 ]
 
 
@@ -80,91 +93,91 @@ def songs(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("name", "rate", "channels"), SOUNDS, ids=[name for name, *_ in SOUNDS])
-def test_a_file_of_any_format_is_heard_as_by_hand(songs, model, name, rate, channels):
-    path = songs / name.rpartition(".")[2] / name
-    y = audio.load(path)
-    prediction = predict.predict(path, model)
-    assert_heard(prediction, by_hand(model, audio.cut(y)))
-    assert len(prediction.over_time) == 2
-    assert prediction.seconds == len(y) / RATE == pytest.approx(6.5, abs=0.1)
-    assert not prediction.padded
-
-
 def test_predictions_are_the_votes_of_the_segments_that_are_extracted(songs, model, tmp_path):
     tracks = dataset.load_tracks(songs)
-    assert len(tracks) == len(SOUNDS)
     segments = extraction.extract_mfcc(tracks, n_jobs=1, cache=tmp_path, progress=False)
     probabilities = model.network(segments.mfcc).numpy()
-    votes = evaluation.track_vote(segments.table, probabilities, GENRES)
+    votes = track_vote(segments.table["track"], probabilities, GENRES)
+    assert len(tracks) == len(SOUNDS)
     for track, path in zip(tracks["track"], tracks["path"]):
+        y = audio.load(path)
         prediction = predict.predict(path, model)
+        assert_heard(prediction, by_hand(model, cut(y)))
+        assert prediction.seconds == len(y) / RATE == pytest.approx(6.5, abs=0.1)
+        assert not prediction.padded
         assert prediction.genre == votes.loc[track, "predicted"]
         np.testing.assert_allclose(
             prediction.probabilities[GENRES], votes.loc[track, GENRES].astype(float), rtol=1e-4
         )
 
 
-@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 96_000])
+@pytest.mark.parametrize("hop_length", [256, 441, 500, 512, 1_000])
+def test_extraction_and_predict_find_the_same_segments(write, tmp_path, hop_length):
+    frames = 1 + WHOLE // hop_length
+    model = predict.Classifier(quick_network(frames), GENRES, hop_length=hop_length)
+    lengths = [WHOLE - 1, SHORTEST - 1, 2 * WHOLE - 1, 2 * WHOLE, WHOLE + 66_000, WHOLE + 40_000]
+    paths = [str(write(f"{n}.wav", music(n))) for n in lengths]
+    names = [Path(path).stem for path in paths]
+    tracks = pd.DataFrame({"track": names, "genre": "jazz", "path": paths})
+    extracted = extraction.extract_mfcc(
+        tracks, hop_length=hop_length, n_jobs=1, cache=tmp_path / "c", progress=False
+    )
+    counts = extracted.table["track"].value_counts()
+    probabilities = model.network(extracted.mfcc).numpy()
+    for name, path in zip(names, paths):
+        prediction = predict.predict(path, model)
+        assert len(prediction.over_time) == counts[name]
+        assert_heard(prediction, probabilities[(extracted.table["track"] == name).to_numpy()])
+
+
+@pytest.mark.parametrize("settings", [{"n_fft": 1_024}, {"n_fft": 512, "hop_length": 441}])
+def test_the_settings_of_a_model_are_heeded_and_saved(settings, tmp_path):
+    frames = 1 + WHOLE // settings.get("hop_length", 512)
+    model = predict.Classifier(quick_network(frames, 20), GENRES, **settings)
+    y = music(8 * RATE)
+    prediction = predict.predict(y, model)
+    assert_heard(prediction, by_hand(model, cut(y), **settings))
+    model.save(tmp_path / "model.keras")
+    again = predict.predict(y, predict.load_model(tmp_path / "model.keras"))
+    pd.testing.assert_frame_equal(again.over_time, prediction.over_time, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100])
 def test_a_signal_is_heard_as_the_file_that_holds_it(write, model, rate):
     y = music(35 * rate, rate)
     path = write("song.wav", y, rate, subtype="FLOAT")
     of_path = predict.predict(path, model)
-    of_name = predict.predict(str(path), model)
-    of_signal = predict.predict(y, model, sample_rate=rate)
-    for other in (of_name, of_signal):
+    assert (of_path.seconds, len(of_path.over_time), of_path.padded) == (35, 11, False)
+    for other in (predict.predict(str(path), model), predict.predict(y, model, sample_rate=rate)):
         pd.testing.assert_frame_equal(other.over_time, of_path.over_time, rtol=1e-4)
-        assert (other.seconds, other.padded) == (of_path.seconds, False)
+        assert (other.seconds, other.padded) == (35, False)
 
 
-def test_the_sample_rate_of_a_signal_counts(model):
-    y = music(10 * RATE)
-    heard = {rate: predict.predict(y, model, sample_rate=rate) for rate in (RATE, RATE // 2)}
-    assert [prediction.seconds for prediction in heard.values()] == [10, 20]
-    assert [len(prediction.over_time) for prediction in heard.values()] == [3, 6]
-
-
-@pytest.mark.parametrize(
-    ("dtype", "scale", "middle"),
-    [("int16", 2**15, 0), ("int32", 2**31, 0), ("uint8", 2**7, 2**7), ("float64", 1, 0)],
-)
-def test_a_signal_may_be_of_any_type(model, dtype, scale, middle):
+@pytest.mark.parametrize(("dtype", "scale", "middle"), [("int16", 2**15, 0), ("uint8", 2**7, 2**7)])
+def test_a_signal_may_be_of_whole_numbers(model, dtype, scale, middle):
     y = music(7 * RATE)
     y = (y / np.abs(y).max() * scale * 0.9 + middle).astype(dtype)
     floats = ((y.astype(float) - middle) / scale).astype(np.float32)
-    assert np.abs(floats).max() == pytest.approx(0.9, abs=0.01)
-    assert_heard(predict.predict(y, model), by_hand(model, audio.cut(floats)))
+    assert_heard(predict.predict(y, model), by_hand(model, cut(floats)))
 
 
-@pytest.mark.parametrize("seconds", [3, 7.5, 8.999, 31, 62.5])
-def test_segments_follow_one_another_up_to_the_end(model, seconds):
-    y = music(int(seconds * RATE))
-    prediction = predict.predict(y, model)
-    table = prediction.over_time
-    assert list(table) == ["start", "end", *GENRES]
-    np.testing.assert_allclose(table["start"], 3 * np.arange(len(table)))
-    np.testing.assert_allclose(table["end"], np.minimum(table["start"] + 3, seconds), atol=1e-4)
-    assert (table["end"] <= prediction.seconds).all()
-    assert_heard(prediction, by_hand(model, audio.cut(y)))
-
-
-@pytest.mark.parametrize("hop_seconds", [1 / RATE * 20_000, 0.7, 1.5, 2.999_99, 3])
-@pytest.mark.parametrize("samples", [WHOLE, 3 * WHOLE + 40_000, 4 * WHOLE, WHOLE + SHORTEST])
-def test_segments_may_overlap(model, samples, hop_seconds):
+@pytest.mark.parametrize("hop_seconds", [1 / RATE * 20_000, 1.5, 2.999_99, 3])
+@pytest.mark.parametrize("samples", [WHOLE, 3 * WHOLE + 40_000, WHOLE + SHORTEST, 12 * WHOLE])
+def test_segments_start_every_hop_up_to_the_end(model, samples, hop_seconds):
     y = music(samples)
     hop = round(hop_seconds * RATE)
     starts = [start for start in range(0, samples, hop) if start + SHORTEST <= samples]
     # Of those that reach beyond the end, the first one alone.
     starts = [start for start in starts if start + WHOLE - hop <= samples - 1]
-    cut = np.stack(
+    segments = np.stack(
         [np.pad(y[start:][:WHOLE], (0, max(0, start + WHOLE - samples))) for start in starts]
     )
     prediction = predict.predict(y, model, hop_seconds=hop_seconds)
     table = prediction.over_time
+    assert list(table) == ["start", "end", *GENRES]
     np.testing.assert_allclose(table["start"], np.array(starts) / RATE)
     np.testing.assert_allclose(table["end"], np.minimum(np.array(starts) + WHOLE, samples) / RATE)
-    assert table["end"].max() <= prediction.seconds
-    assert_heard(prediction, by_hand(model, cut))
+    assert_heard(prediction, by_hand(model, segments))
 
 
 @pytest.mark.parametrize("hop_seconds", [0, -1, 1e-9, 3.001, np.nan, np.inf])
@@ -180,7 +193,6 @@ def test_probabilities_are_means_over_the_segments_highest_first(model):
     assert of_segments.idxmax(axis=1).nunique() > 1
     probabilities = prediction.probabilities
     assert probabilities.is_monotonic_decreasing
-    assert probabilities.sum() == pytest.approx(1)
     np.testing.assert_allclose(probabilities[GENRES], of_segments.mean())
     assert prediction.genre == probabilities.idxmax() == of_segments.mean().idxmax()
 
@@ -192,8 +204,7 @@ def test_of_genres_that_are_as_probable_the_models_first_is_taken_as_in_a_vote()
     prediction = predict.predict(music(WHOLE), predict.Classifier(even, genres))
     assert prediction.genre == "genre 1"
     assert list(prediction.probabilities.index) == genres[1::2] + genres[::2]
-    table = pd.DataFrame({"track": ["a"], "genre": ["genre 0"]})
-    votes = evaluation.track_vote(table, prediction.over_time[genres].to_numpy(), genres)
+    votes = track_vote(["a"], prediction.over_time[genres], genres)
     assert votes.loc["a", "predicted"] == "genre 1"
 
 
@@ -208,8 +219,7 @@ def test_of_genres_that_are_as_probable_the_models_first_is_taken_as_in_a_vote()
         (
             {"ロック": 0.25, "drum & bass": 0.75},
             True,
-            "Prediction(drum & bass 75%, ロック 25%; 7.5 s, segments: 2, "
-            "too short for a segment and repeated)",
+            "Prediction(drum & bass 75%, ロック 25%; 7.5 s, segments: 2, padded)",
         ),
     ],
     ids=["four", "two"],
@@ -232,25 +242,7 @@ def test_a_song_is_repeated_only_if_it_is_too_short_for_a_segment(model, samples
     assert_heard(prediction, by_hand(model, filled[np.newaxis]))
 
 
-@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 96_000])
-@pytest.mark.parametrize("ending", ["wav", "flac", "au"])
-def test_half_a_second_will_do_and_less_is_refused_by_name(write, model, rate, ending):
-    enough = predict.predict(write(f"enough.{ending}", music(rate // 2, rate), rate), model)
-    assert enough.padded
-    assert enough.seconds == 0.5
-    short = write(f"short.{ending}", music(int(0.49 * rate), rate), rate)
-    with pytest.raises(audio.AudioError) as caught:
-        predict.predict(short, model)
-    assert str(caught.value).startswith(f"{short}: 10,8")
-    assert "use a longer recording" in str(caught.value)
-
-
-@pytest.mark.parametrize("ending", ["ogg", "mp3"])
-def test_half_a_second_of_a_lossy_file_will_do(write, model, ending):
-    assert predict.predict(write(f"a.{ending}", music(RATE // 2)), model).padded
-
-
-@pytest.mark.parametrize("name", ["short.wav", "./short.wav", "a//short.wav", "sound", "a/../s"])
+@pytest.mark.parametrize("name", ["short.wav", "./short.wav", "sound", "a/../s"])
 @pytest.mark.parametrize("there", [True, False], ids=["short", "missing"])
 def test_an_error_begins_with_the_files_name_and_tells_it_once(
     tmp_path, monkeypatch, model, name, there
@@ -275,12 +267,6 @@ def test_a_file_may_have_a_name_that_is_no_text(write, model):
     pd.testing.assert_frame_equal(predict.predict(strange, model).over_time, expected.over_time)
 
 
-@pytest.mark.parametrize("name", ["a" * 300 + ".wav", "a\0b.wav", ""], ids=["long", "nul", "none"])
-def test_a_name_that_no_file_can_have_is_an_audio_error(model, name):
-    with pytest.raises(audio.AudioError):
-        predict.predict(name, model)
-
-
 @pytest.mark.parametrize(
     ("y", "finding"),
     [
@@ -292,22 +278,47 @@ def test_a_name_that_no_file_can_have_is_an_audio_error(model, name):
     ids=["channels", "empty", "nan", "short"],
 )
 def test_a_signal_that_cannot_be_heard_is_refused(model, y, finding):
-    with pytest.raises(audio.AudioError, match=finding) as caught:
+    with pytest.raises(audio.AudioError, match=f"^[^/]*{finding}"):
         predict.predict(y, model)
-    assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0])
-def test_silence_has_a_genre_too(model, value):
-    prediction = predict.predict(np.full(2 * WHOLE, value), model)
-    assert prediction.probabilities.sum() == pytest.approx(1)
+def test_silence_has_a_genre_too(model):
+    assert predict.predict(np.zeros(WHOLE), model).probabilities.sum() == pytest.approx(1)
 
 
-def test_what_is_no_classifier_is_refused_with_the_remedy(model):
-    with pytest.raises(predict.ModelError, match=r"Sequential .*; take predict.Classifier\("):
-        predict.predict(np.zeros(WHOLE), quick_network())
-    with pytest.raises(predict.ModelError, match="str does not say"):
-        predict.predict(np.zeros(WHOLE), "model.keras")
+@pytest.mark.parametrize("wrong", [quick_network(), None, "model.keras", predict.Classifier])
+def test_what_is_no_classifier_is_refused_with_the_remedy(wrong):
+    with pytest.raises(predict.ModelError, match=r"take predict\.Classifier\(network, genres\)"):
+        predict.predict(np.zeros(WHOLE), wrong)
+
+
+@pytest.mark.parametrize(
+    ("network", "settings", "finding"),
+    [
+        ({"frames": 131}, {}, r"from \(None, 131, 13\) to \(None, 3\), and not from \(None, 130,"),
+        ({"n_mfcc": 129}, {}, r"\(None, 130, 129\)"),
+        ({}, {"hop_length": 256}, r"and not from \(None, 259, n_mfcc\)"),
+        ({}, {"genres": ["a", "b"]}, r"to \(None, 3\), and not .* to \(None, 2\)"),
+        ({}, {"genres": ["a", "b", "b"]}, "same name"),
+        ({}, {"genres": ["a", "b", "end"]}, "start, end"),
+        ({}, {"n_fft": 2_047}, "n_fft=2047.* even n_fft"),
+        ({}, {"n_fft": 2**20}, "n_fft=1048576"),
+        ({}, {"hop_length": 0}, "hop_length=0"),
+        ({}, {"hop_length": "512"}, "hop_length='512'"),
+    ],
+)
+def test_a_network_and_settings_that_do_not_fit_are_refused(network, settings, finding):
+    with pytest.raises(predict.ModelError, match=finding):
+        predict.Classifier(quick_network(**network), **{"genres": GENRES} | settings)
+
+
+def test_a_network_without_a_shape_or_a_softmax_is_refused():
+    with pytest.raises(predict.ModelError, match="from None to None"):
+        predict.Classifier(object(), GENRES)
+    network = quick_network()
+    network.layers[-1].activation = None
+    with pytest.raises(predict.ModelError, match="should end in a softmax"):
+        predict.predict(music(WHOLE), predict.Classifier(network, GENRES))
 
 
 def test_a_long_song_takes_no_more_memory_than_a_short_one(tmp_path, model):
@@ -330,15 +341,6 @@ def test_a_long_song_takes_no_more_memory_than_a_short_one(tmp_path, model):
     assert peak(10) < short + 1e6
 
 
-def test_a_long_song_is_heard_to_its_end(write, model):
-    y = music(95 * RATE)
-    prediction = predict.predict(write("a.wav", y, subtype="FLOAT"), model, hop_seconds=1.3)
-    hop = round(1.3 * RATE)
-    cut = np.lib.stride_tricks.sliding_window_view(y, WHOLE)[::hop]
-    assert len(prediction.over_time) == len(cut)
-    assert_heard(prediction, by_hand(model, cut))
-
-
 @pytest.fixture(scope="module")
 def on_features():
     """Give a model on the 57 features, which standardises them itself."""
@@ -349,105 +351,25 @@ def on_features():
 
 @pytest.mark.parametrize(
     ("samples", "segments", "padded"),
-    [
-        (2 * WHOLE - 1, 2, False),
-        (2 * WHOLE - 2, 1, False),
-        (WHOLE - 1, 1, False),
-        (WHOLE - 2, 1, True),
-        (WHOLE // 6, 1, True),
-    ],
+    [(2 * WHOLE - 1, 2, False), (2 * WHOLE - 2, 1, False), (WHOLE - 2, 1, True)],
 )
-def test_a_model_on_the_57_features_leaves_out_the_last_sample_of_each_segment(
-    on_features, samples, segments, padded
-):
-    y = music(samples)
-    cut = np.resize(y, (1, WHOLE)) if padded else audio.cut(y, shortest=WHOLE - 1)
-    assert len(cut) == segments
-    probabilities = on_features.network(features.tabular_features(cut[:, :-1])).numpy()
-    prediction = predict.predict(y, on_features)
-    assert prediction.padded is padded
-    assert_heard(prediction, probabilities)
-
-
 def test_a_model_on_the_57_features_hears_what_the_table_of_them_holds(
-    on_features, write, tmp_path
+    on_features, write, tmp_path, samples, segments, padded
 ):
-    path = write("a.wav", music(3 * WHOLE - 1))
+    path = write("a.wav", music(samples))
     tracks = pd.DataFrame({"track": ["a"], "genre": ["jazz"], "path": [str(path)]})
     table, _ = extraction.extract_features(tracks, n_jobs=1, cache=tmp_path / "c", progress=False)
     probabilities = on_features.network(table[features.FEATURE_NAMES].to_numpy()).numpy()
-    assert len(probabilities) == 3
-    assert_heard(predict.predict(path, on_features), probabilities)
-
-
-def test_a_model_on_features_of_another_sample_rate_gets_them(on_features, write):
-    y = music(5 * 16_000, 16_000)
-    model = predict.Classifier(
-        on_features.network, GENRES, sample_rate=16_000, segment_length=2 * 16_000
-    )
-    cut = y[: 4 * 16_000].reshape(2, -1)[:, :-1]
-    probabilities = on_features.network(features.tabular_features(cut, sample_rate=16_000)).numpy()
-    prediction = predict.predict(write("a.wav", y, 16_000, subtype="FLOAT"), model)
+    assert len(probabilities) == segments
+    prediction = predict.predict(path, on_features)
+    assert prediction.padded is padded
     assert_heard(prediction, probabilities)
-    assert prediction.over_time["end"].to_list() == [2, 4]
-
-
-SETTINGS = [
-    {"sample_rate": 16_000},
-    {"sample_rate": 44_100, "segment_length": 44_100, "hop_length": 1_024},
-    {"n_fft": 1_024},
-    {"hop_length": 441},  # Divides a segment, so that none of its samples can be missing.
-    {"sample_rate": 8_000, "segment_length": 40_321, "n_fft": 512, "hop_length": 160},
-]
-
-
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_the_settings_of_a_model_are_heeded(write, settings, tmp_path):
-    path = write("a.flac", music(8 * 32_000, 32_000, 2), 32_000)
-    rate = settings.get("sample_rate", RATE)
-    length = settings.get("segment_length", WHOLE)
-    spectrum = {"n_fft": 2_048, "hop_length": 512, "sample_rate": rate}
-    spectrum |= {key: settings[key] for key in spectrum if key in settings}
-    hop_length = spectrum["hop_length"]
-    frames = 1 + length // hop_length
-    model = predict.Classifier(quick_network(frames, 20), GENRES, **settings)
-    shortest = length - length % hop_length
-    cut = audio.cut(audio.load(path, sample_rate=rate), length, shortest=shortest)
-    prediction = predict.predict(path, model)
-    assert_heard(prediction, by_hand(model, cut, **spectrum))
-    np.testing.assert_allclose(prediction.over_time["start"], np.arange(len(cut)) * length / rate)
-    for samples, padded in ((shortest, False), (shortest - 1, True)):
-        assert predict.predict(music(samples), model, sample_rate=rate).padded is padded
-    model.save(tmp_path / "model.keras")
-    loaded = predict.load_model(tmp_path / "model.keras")
-    again = predict.predict(path, loaded)
-    pd.testing.assert_frame_equal(again.over_time, prediction.over_time, rtol=1e-4)
-
-
-@pytest.mark.parametrize(
-    "genres",
-    [
-        ["fado", "axé"],
-        ["drum & bass", 'ロック, "民謡"', "ß$_{x}$"],
-        [f"{number:d}" for number in range(12)],
-    ],
-    ids=len,
-)
-def test_any_number_of_genres_of_any_name(genres, tmp_path):
-    predict.Classifier(quick_network(n_genres=len(genres)), genres).save(tmp_path / "model.keras")
-    model = predict.load_model(tmp_path / "model.keras")
-    y = music(3 * WHOLE)
-    prediction = predict.predict(y, model)
-    assert list(prediction.over_time) == ["start", "end", *genres]
-    assert_heard(prediction, by_hand(model, audio.cut(y)))
-    assert sorted(prediction.probabilities.index) == sorted(genres)
-    assert prediction.genre == genres[by_hand(model, audio.cut(y)).mean(axis=0).argmax()]
 
 
 def test_a_network_may_take_mfccs_with_a_last_axis_of_1():
     model = predict.Classifier(models.cnn(n_genres=3, seed=1), GENRES)
     y = music(2 * WHOLE)
-    x = features.mfcc(audio.cut(y))[..., np.newaxis]
+    x = features.mfcc(cut(y))[..., np.newaxis]
     assert_heard(predict.predict(y, model), model.network(x).numpy())
 
 
@@ -471,78 +393,48 @@ def test_files_are_heard_in_order_and_errors_are_told_not_raised(shelf, model, n
         else:
             alone = predict.predict(path, model, hop_seconds=1.5)
             pd.testing.assert_frame_equal(result.over_time, alone.over_time)
-
-
-def test_no_files_give_no_results(model):
-    assert list(predict.predict_files([], model)) == []
+    assert list(predict.predict_files([], model, n_jobs=n_jobs)) == []
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_files_are_taken_as_they_are_needed(shelf, model, n_jobs):
+def test_files_are_taken_as_they_are_needed_and_leaving_is_silent(shelf, model, n_jobs):
     taken = itertools.count()
     paths = (path for path in itertools.cycle(shelf) if next(taken) >= 0)
     results = predict.predict_files(paths, model, n_jobs=n_jobs)
-    first = [next(results)[0] for _ in range(10)]
+    assert [next(results)[0] for _ in range(10)] == [*shelf, *shelf][:10]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("error")
+        started = time.perf_counter()
         results.close()
-    assert first == [*shelf, *shelf][:10]
-    time.sleep(0.3)
-    already = next(taken)
-    time.sleep(0.3)
-    assert next(taken) == already + 1
-
-
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_who_has_heard_enough_gets_no_warning(shelf, model, n_jobs):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        results = predict.predict_files(shelf * 4, model, n_jobs=n_jobs)
-        next(results)
-        results.close()
-    assert [str(warning.message) for warning in caught] == []
+    assert time.perf_counter() - started < 5
+    assert next(taken) <= 10 + 2 * n_jobs + 1
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_wrong_model_or_hop_is_raised_not_told(shelf, model, n_jobs):
-    with pytest.raises(predict.ModelError, match="does not say what its genres are"):
+    with pytest.raises(predict.ModelError, match="has no names of genres"):
         list(predict.predict_files(shelf, quick_network(), n_jobs=n_jobs))
     with pytest.raises(ValueError, match="hop_seconds is 4"):
         list(predict.predict_files(shelf, model, hop_seconds=4, n_jobs=n_jobs))
 
 
-@pytest.fixture(scope="module")
-def pretrained():
-    return predict.load_pretrained()
-
-
-def test_the_model_that_comes_along_knows_gtzans_genres_by_20_mfccs(pretrained):
+def test_the_model_that_comes_along_knows_gtzans_genres_by_20_mfccs():
+    pretrained = predict.load_pretrained()
     assert pretrained.genres == list(dataset.GENRES)
     assert pretrained.network.input_shape == (None, 130, 20)
-    settings = (pretrained.sample_rate, pretrained.segment_length)
-    assert settings == (RATE, WHOLE)
     assert (pretrained.n_fft, pretrained.hop_length) == (2_048, 512)
+    y = music(7 * WHOLE)
+    prediction = predict.predict(y, pretrained)
+    # A classifier is a Keras model, and its network makes another.
+    assert_heard(prediction, pretrained.predict(features.mfcc(cut(y), n_mfcc=20), verbose=0))
+    genres = [genre.upper() for genre in pretrained.genres]
+    other = predict.predict(y, predict.Classifier(pretrained.network, genres))
+    assert other.genre == prediction.genre.upper()
 
 
 def test_the_model_that_comes_along_is_small_and_installed_with_the_package():
-    tomllib = pytest.importorskip("tomllib")
     assert 10_000 < predict.PRETRAINED.stat().st_size <= 5_000_000
     assert predict.PRETRAINED.parent == Path(gtzan_mfcc.__file__).parent
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     patterns = project["tool"]["setuptools"]["package-data"]["gtzan_mfcc"]
     assert any(fnmatch(predict.PRETRAINED.name, pattern) for pattern in patterns), patterns
-
-
-def test_a_classifier_is_a_keras_model_and_its_network_makes_another(pretrained):
-    y = music(7 * WHOLE)
-    prediction = predict.predict(y, pretrained)
-    x = features.mfcc(audio.cut(y), n_mfcc=20)
-    assert_heard(prediction, pretrained.predict(x, verbose=0))
-    genres = [genre.upper() for genre in pretrained.genres]
-    other = predict.predict(y, predict.Classifier(pretrained.network, genres))
-    assert_heard(other, prediction.over_time.iloc[:, 2:])
-    assert other.genre == prediction.genre.upper()
-
-
-def test_the_module_is_imported_when_it_is_first_used():
-    assert "predict" in dir(gtzan_mfcc)

@@ -2,12 +2,15 @@
 
 import json
 import re
+import runpy
 
 import pytest
 import soundfile
 
 from conftest import PROJECT
-from gtzan_mfcc import recipes, snapshots, toy
+from gtzan_mfcc import toy, training
+
+fill_in = runpy.run_path(str(PROJECT / "snapshots" / "fill_readme.py"))["fill_in"]
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 MARKED = re.compile(r"<!--\w+\.\w+-->[^<]*<!--/-->")
@@ -22,7 +25,7 @@ def results():
 
 def test_numbers_are_those_of_the_results(results):
     assert len(MARKED.findall(README)) >= 12
-    assert snapshots.fill_in(README, results) == README
+    assert fill_in(README, results) == README
 
 
 def test_no_other_percentages():
@@ -45,15 +48,13 @@ def test_fill_in_formats_shares_intervals_counts_and_ratios():
     numbers = {"share": 0.9612, "interval": [0.9, 0.98765], "count": 16832, "a_ratio": 5.2468}
     results = {"a": {"results": numbers}}
     text = ", ".join(f"<!--a.{name}-->?<!--/-->" for name in numbers)
-    filled = MARKED.sub(
-        lambda m: m[0].split("-->")[1].split("<")[0], snapshots.fill_in(text, results)
-    )
+    filled = MARKED.sub(lambda m: m[0].split("-->")[1].split("<")[0], fill_in(text, results))
     assert filled == "96.1 %, 90.0 to 98.8 %, 16,832, 5.2"
 
 
 def test_unknown_number_is_an_error():
     with pytest.raises(KeyError):
-        snapshots.fill_in("<!--a.b-->1<!--/-->", {})
+        fill_in("<!--a.b-->1<!--/-->", {})
 
 
 def test_linked_files_are_there():
@@ -80,7 +81,7 @@ def test_snippets_run_one_after_the_other(toy_corpus, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     soundfile.write("song.mp3", toy.make_track("waltz", 0, seconds=7), 22_050)
     for quick in ("epochs", "members"):
-        monkeypatch.setitem(recipes.mfcc_resnet.__kwdefaults__, quick, 1)
+        monkeypatch.setitem(training.fit_statistics_mlp.__kwdefaults__, quick, 1)
     scope = {}
     for snippet in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
         exec(compile(snippet, "README.md", "exec"), scope)

@@ -16,14 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import audiomentations
-import librosa
 import numpy as np
 import pandas as pd
 import psutil
 import scipy.fft
 import soundfile
 
-from gtzan_mfcc import audio, augmentation, dataset, extraction, features, snapshots
+from gtzan_mfcc import audio, augmentation, dataset, extraction, features, notebook
+from gtzan_mfcc._librosa import librosa
 
 SEED = 0
 SEGMENT = 66_150
@@ -47,8 +47,7 @@ def the_studys_way(tracks: pd.DataFrame, folder: Path) -> None:
         signal, rate = librosa.load(path, sr=22_050)
         # The same generators as the package's, so that both draw the same numbers.
         gain, noise, pitch = (
-            augmentation.track_generator(track, name, seed=SEED)
-            for name in augmentation.AUGMENTATIONS
+            augmentation.track_generator(track, name, seed=SEED) for name in augmentation.STUDY
         )
         for k in range(10):
             segment = signal[k * SEGMENT : (k + 1) * SEGMENT]
@@ -78,7 +77,7 @@ def our_way(tracks: pd.DataFrame, folder: Path) -> None:
     """Do all of that with one call."""
     extraction.extract_mfcc(
         tracks,
-        augmentations=augmentation.AUGMENTATIONS,
+        augmentations=augmentation.STUDY,
         seed=SEED,
         cache=folder,
         progress=False,
@@ -155,15 +154,15 @@ def ratio(n_tracks: int, rounds: int) -> dict:
 def compare(n_tracks: int, theirs: Path, ours: Path) -> None:
     """Compare the MFCCs of both ways, copy by copy."""
     data = json.loads((theirs / "data.json").read_text())
-    n_copies = 1 + len(augmentation.AUGMENTATIONS)
+    n_copies = 1 + len(augmentation.STUDY)
     study = np.array(data["mfcc"], np.float32)
     study = study.reshape(-1, n_copies, *study.shape[1:])
     segments = extraction.extract_mfcc(
-        corpus(n_tracks), augmentations=augmentation.AUGMENTATIONS, seed=SEED, cache=ours
+        corpus(n_tracks), augmentations=augmentation.STUDY, seed=SEED, cache=ours
     )
     # The study's copies stand beside each segment; ours follow track by track.
     rows = segments.table.groupby("augmentation").indices
-    for position, copy in enumerate(("original", *augmentation.AUGMENTATIONS)):
+    for position, copy in enumerate(("original", *augmentation.STUDY)):
         difference = np.abs(segments.mfcc[rows[copy]] - study[:, position])
         print(f"  {copy:12} MFCCs differ by {difference.max():.1e} at most", end="")
         print(f", {difference.mean():.1e} on average")
@@ -213,7 +212,7 @@ def profile(n_tracks: int) -> dict:
     window = np.hanning(2049)[:-1].astype(np.float32)
     features.mfcc(window)  # The first call imports what librosa needs.
     for path in corpus(n_tracks)["path"]:
-        segments = audio.cut(ours.time("load", audio.load, path))
+        segments = np.concatenate(list(audio.segments(ours.time("load", audio.load, path))))
         copies = [segments]
         for name in ("white_noise", "pitch_scale"):
             copies.append(ours.time(name, augmentation.augment, segments, name, seed=SEED))
@@ -224,7 +223,8 @@ def profile(n_tracks: int) -> dict:
             frames = np.lib.stride_tricks.sliding_window_view(np.pad(signal, 1024), 2048)[::512]
             study.time("(the FFTs of 3 copies alone)", scipy.fft.rfft, frames * window)
     for path in corpus(n_tracks)["path"]:
-        segments = audio.cut(study.time("load", librosa.load, path, sr=22_050)[0])
+        y, _ = study.time("load", librosa.load, path, sr=22_050)
+        segments = np.concatenate(list(audio.segments(y)))
         for signal in segments:
             dearer = audiomentations.PitchShift(-2, -2, p=1.0)
             study.time("pitch shift", dearer, signal, 22_050)
@@ -287,7 +287,7 @@ def main() -> None:
     print(f"{label}; {psutil.cpu_count()} cores")
     for name in options.parts:
         numbers = parts[name]()
-        snapshots.record(f"extraction_{name}", corpus=label, split="none", seed=SEED, **numbers)
+        notebook.record(f"extraction_{name}", corpus=label, split="none", seed=SEED, **numbers)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import soundfile
 import soxr
 from extraction import corpus
 
-from gtzan_mfcc import audio, dataset, extraction, predict, snapshots
+from gtzan_mfcc import audio, dataset, extraction, notebook, predict
 
 
 def song(path: Path, tracks: pd.DataFrame, seconds: int) -> Path:
@@ -78,7 +78,7 @@ def main() -> None:
     numbers["extraction_ratio"] = np.median(ratios)
     numbers |= {"slowest_ratio": min(ratios), "fastest_ratio": max(ratios)}
     print(f"extraction's time over that of predict: {numbers['extraction_ratio']:.2f} (median)")
-    snapshots.record("prediction_benchmark", corpus=label, split="none", seed=0, **numbers)
+    notebook.record("prediction_benchmark", corpus=label, split="none", seed=0, **numbers)
 
 
 if __name__ == "__main__":

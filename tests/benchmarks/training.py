@@ -14,7 +14,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from gtzan_mfcc import augmentation, dataset, extraction, models, snapshots, training
+from gtzan_mfcc import augmentation, dataset, extraction, models, notebook, training
 from gtzan_mfcc._keras import keras
 
 SEGMENTS = 39_944
@@ -45,7 +45,7 @@ class EpochTimes(keras.callbacks.Callback):
 def once(way: str, epochs: int) -> dict:
     """Train some epochs; the time of the quickest (the first compiles), and most memory."""
     segments = extraction.extract_mfcc(
-        dataset.load_tracks(), augmentations=augmentation.AUGMENTATIONS, progress=False
+        dataset.load_tracks(), augmentations=augmentation.STUDY, progress=False
     )
     rows = np.arange(SEGMENTS) % len(segments)
     x, labels = segments.mfcc[rows], segments.labels[rows]
@@ -79,7 +79,7 @@ def main() -> None:
     tracks = dataset.load_tracks()
     label = dataset.corpus_label(tracks["track"])
     print(f"{label}, repeated to {SEGMENTS:,} segments; {options.rounds} rounds in turn")
-    extraction.extract_mfcc(tracks, augmentations=augmentation.AUGMENTATIONS)
+    extraction.extract_mfcc(tracks, augmentations=augmentation.STUDY)
     results = []
     for _ in range(options.rounds):
         for way in WAYS:
@@ -100,7 +100,7 @@ def main() -> None:
             f"{one['loss'].iloc[0]:.6f}"
         )
     ours = ratios[OURS]
-    snapshots.record(
+    notebook.record(
         "training_benchmark",
         corpus=label,
         split="none",

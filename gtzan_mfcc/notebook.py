@@ -1,4 +1,4 @@
-"""What the notebooks leave behind: figures, ``results.json``, trained models; and players.
+"""What every notebook needs: a banner, players, and a place for figures, results and models.
 
 ``SNAPSHOTS_DIR`` names the folder of the figures and results. It is set, to ``snapshots``,
 when the project makes what it commits; otherwise they go to ``build/snapshots``.
@@ -7,7 +7,6 @@ when the project makes what it commits; otherwise they go to ``build/snapshots``
 import json
 import os
 import re
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,8 @@ from IPython.display import Audio, Markdown
 from matplotlib.axes import Axes
 
 from gtzan_mfcc import dataset, plots
-from gtzan_mfcc._disk import aside
+from gtzan_mfcc._disk import aside, package_versions
 from gtzan_mfcc.audio import SAMPLE_RATE
-
-_PACKAGES = ("audiomentations", "keras", "librosa", "numpy", "scikit-learn", "tensorflow")
 
 
 def snapshots_dir() -> Path:
@@ -137,47 +134,11 @@ def record(name: str, *, corpus: str, split: str, seed: int, **results: object) 
         "split": split,
         "seed": seed,
         "results": rounded,
-        "versions": {package: version(package) for package in _PACKAGES},
+        "versions": package_versions(),
     }
     with aside(path) as unfinished:
         unfinished.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
     return entries[name]
-
-
-def fill_in(text: str, results: dict) -> str:
-    """Put numbers of ``results.json`` into a text, such as the README.
-
-    Parameters
-    ----------
-    text : str
-        With marks such as ``<!--cnn_augmented.validation_accuracy-->96.1 %<!--/-->``;
-        what stands between the marks is replaced.
-    results : dict
-        What ``results.json`` holds.
-
-    Returns
-    -------
-    text : str
-        Shares in percent with one decimal, intervals as "94.9 to 97.1 %", counts with
-        commas, and what ends in ``ratio`` or ``seconds`` as a number with one decimal.
-
-    Raises
-    ------
-    KeyError
-        If a mark names a number that is not in `results`.
-    """
-
-    def number(match: re.Match) -> str:
-        value = results[match[1]]["results"][match[2]]
-        if isinstance(value, list):
-            shown = f"{value[0]:.1%} to {value[1]:.1%}".replace("% to", " to")
-        elif match[2].endswith(("ratio", "seconds")):
-            shown = f"{value:.1f}"
-        else:
-            shown = f"{value:,}" if isinstance(value, int) else f"{value:.1%}"
-        return f"<!--{match[1]}.{match[2]}-->{shown.replace('%', ' %')}<!--/-->"
-
-    return re.sub(r"<!--(\w+)\.(\w+)-->[^<]*<!--/-->", number, text)
 
 
 def player(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> Audio | Markdown:

@@ -1,0 +1,224 @@
+import warnings
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gtzan_mfcc import extraction, models, splits, training
+
+# Of TensorFlow's tensors, as Keras saves them with NumPy 2.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Give 96 rows of 4 features in 3 genres that can be told apart, and 48 more of them."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(144) % 3
+    x = (rng.standard_normal((144, 4)) + 3 * np.eye(3, 4)[labels]).astype(np.float32)
+    return x[:96], labels[:96], (x[96:], labels[96:])
+
+
+def train(data, *, seed=0, seed_before=0, **settings):
+    model = models.ann(4, 3)
+    models.keras.utils.set_random_seed(seed_before)
+    history = training.fit(model, *data, seed=seed, **settings)
+    return model, history, [weights.tolist() for weights in model.get_weights()]
+
+
+def test_fit_works_with_its_defaults_and_without_validation_runs_all_epochs(data, recwarn):
+    model, history, _ = train(data[:2])
+    assert list(history) == ["accuracy", "loss"]
+    assert history.index.to_list() == [*range(1, 51)]
+    assert history.index.name == "epoch"
+    assert not recwarn.list
+    assert (model.predict(data[2][0], verbose=0).argmax(axis=1) == data[2][1]).mean() > 0.8
+
+
+def test_without_patience_the_last_epoch_is_what_is_given(data):
+    model, history, _ = train(data, epochs=9, learning_rate=0.1, patience=None)
+    assert list(history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
+    assert len(history) == 9 > history["val_loss"].idxmin()
+    right = model.predict(data[2][0], verbose=0).argmax(axis=1) == data[2][1]
+    assert right.mean() == pytest.approx(history["val_accuracy"].iloc[-1], abs=1e-4)
+
+
+@pytest.mark.parametrize("patience", [2, 4])
+def test_with_patience_fit_stops_early_and_goes_back_to_the_best_weights(data, patience):
+    # A step so large that the loss soon gets worse.
+    model, history, _ = train(data, epochs=60, learning_rate=0.1, patience=patience)
+    best = history["val_loss"].idxmin()
+    assert len(history) == best + patience < 60
+    x, labels = data[2]
+    chances = model.predict(x, verbose=0)[np.arange(len(labels)), labels]
+    assert -np.log(chances).mean() == pytest.approx(history.loc[best, "val_loss"], rel=1e-3)
+
+
+def test_the_seed_alone_decides_a_run(data):
+    _, history, weights = train(data, epochs=2)
+    _, again, same = train(data, epochs=2, seed_before=1)
+    pd.testing.assert_frame_equal(history, again)
+    assert weights == same != train(data, epochs=2, seed=1)[2]
+
+
+def test_several_steps_at_a_time_train_the_same_weights_as_one(data, monkeypatch):
+    _, together, weights = train(data, epochs=2, batch_size=7)
+    monkeypatch.setattr(training, "_STEPS_AT_ONCE", 1)
+    _, one_by_one, same = train(data, epochs=2, batch_size=7)
+    pd.testing.assert_frame_equal(together, one_by_one, check_exact=True)
+    assert weights == same
+
+
+def test_a_run_is_loaded_as_it_was_saved(data, tmp_path):
+    model, history, _ = train(data, epochs=2)
+    training.save_run(model, history, tmp_path / "new" / "cnn.seed-0.5")
+    names = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert names == ["cnn.seed-0.5.csv", "cnn.seed-0.5.keras"]
+    loaded, loaded_history = training.load_run(str(tmp_path / "new" / "cnn.seed-0.5"))
+    pd.testing.assert_frame_equal(loaded_history, history)
+    expected = model.predict(data[0], verbose=0)
+    np.testing.assert_array_equal(loaded.predict(data[0], verbose=0), expected)
+
+
+@pytest.mark.parametrize("there", ["other.csv", "run.keras", "run.csv"])
+def test_a_run_that_is_not_there_names_the_notebook_to_run(tmp_path, there):
+    (tmp_path / there).touch()
+    message = r"no run.keras and run.csv in .*; run the notebook 4_cnn_training first"
+    with pytest.raises(FileNotFoundError, match=message):
+        training.load_run(tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def segments() -> extraction.Segments:
+    """Make up three genres, which differ in one coefficient, of ten artists with two tracks each.
+
+    The artist of every fifth track is unknown; every fifth segment is a copy.
+    """
+    rows = [
+        (f"{genre}.{k}", f"{genre}", f"{genre}-{k // 2}" if k % 5 else None,
+         "white_noise" if segment == 4 else "original")
+        for genre in range(3)
+        for k in range(20)
+        for segment in range(5)
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["track", "genre", "artist", "augmentation"])
+    table = table.sample(frac=1, random_state=0).astype({"genre": "category"})
+    noise = np.random.default_rng(0).normal(size=(len(rows), 14, 13)).astype(np.float32)
+    level = 3 * np.eye(3, 13, dtype=np.float32)[table["genre"].cat.codes, np.newaxis]
+    return extraction.Segments(noise + level, table, left_out=table[:0])
+
+
+@pytest.fixture(scope="module")
+def rows(segments) -> splits.Split:
+    return splits.split(segments.table, "artist")
+
+
+def predict(model, mfcc):
+    """Give a column a genre, of probabilities or decision values."""
+    if hasattr(model, "decision_function"):
+        return model.decision_function(mfcc)
+    return model.predict(mfcc, verbose=0)
+
+
+QUICK = {
+    "cnn": partial(training.fit_cnn, epochs=10),
+    "svm": training.fit_svm,
+    "statistics_mlp": partial(training.fit_statistics_mlp, members=1, epochs=3),
+}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_recipe_learns_what_can_be_learnt_from_its_rows_alone(name, segments, rows):
+    train, test = rows
+    model = QUICK[name](segments, train)
+    scored = predict(model, segments.mfcc[test])
+    assert scored.shape == (len(test), 3)
+    # Chance is a third.
+    assert (scored.argmax(axis=1) == segments.labels[test]).mean() > 0.6
+    # The same again, whatever is in other rows.
+    poisoned, genre = segments.mfcc.copy(), segments.table["genre"].copy()
+    poisoned[test], genre.iloc[test] = np.nan, "0"
+    poisoned = extraction.Segments(poisoned, segments.table.assign(genre=genre), segments.left_out)
+    again = predict(QUICK[name](poisoned, train), segments.mfcc[test])
+    np.testing.assert_allclose(again, scored, atol=1e-6)
+
+
+@pytest.fixture
+def fits(segments, monkeypatch):
+    """Train nothing, and keep what each fit would have been given; rows are told by their MFCCs."""
+    where = {mfcc.tobytes(): row for row, mfcc in enumerate(segments.mfcc)}
+    seen = []
+
+    def fit(model, x, labels, validation=None, **settings):
+        weights = model.get_weights()[-2].tobytes()
+        seen.append(settings | {"weights": weights, "parts": []})
+        for mfcc, given in filter(None, [(x, labels), validation]):
+            part = [where[each.tobytes()] for each in mfcc]
+            assert given.tolist() == segments.labels[part].tolist()
+            seen[-1]["parts"].append(part)
+
+    monkeypatch.setattr(training, "fit", fit)
+    return seen
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_no_two_mlps_share_a_member_and_each_has_all_rows_and_epochs(epochs, segments, rows, fits):
+    for seed in (0, 1):
+        model = training.fit_statistics_mlp(segments, rows[0], members=3, epochs=epochs, seed=seed)
+        assert len([layer for layer in model.layers if hasattr(layer, "predict")]) == 3
+    assert len({fit["seed"] for fit in fits}) == len({fit["weights"] for fit in fits}) == 6
+    steps = epochs * -(-len(rows[0]) // 64)
+    for fit in fits:
+        assert fit["parts"] == [rows[0].tolist()]
+        assert fit["epochs"] == epochs
+        # The learning rate falls to 0 over all epochs.
+        rates = [float(fit["learning_rate"](step)) for step in (0, steps / 2, steps)]
+        assert rates == pytest.approx([2e-3, 1e-3, 0])
+        assert fit["learning_rate"](steps - 1) > 0
+
+
+@pytest.mark.parametrize("by", [None, "segment", "track", "artist"])
+def test_the_cnn_stops_by_a_fifth_that_is_kept_apart_as_told(by, segments, rows, fits):
+    train = rows[0]
+    for seed in (3, 3, 4):
+        training.fit_cnn(segments, train, epochs=7, seed=seed, **({"by": by} if by else {}))
+    (fit, stop), again, other = (fit["parts"] for fit in fits)
+    assert [fit, stop] == again != other
+    assert fits[0]["weights"] == fits[1]["weights"] != fits[2]["weights"]
+    assert not set(fit) & set(stop)
+    table = segments.table
+    copies = table["augmentation"].to_numpy() != "original"
+    if by != "segment":  # Copies of what is kept apart are in neither part.
+        assert not copies[stop].any()
+        assert copies[fit].any()
+        kept_apart = table["track"].iloc[train].isin(table["track"].iloc[stop]).to_numpy()
+        assert sorted(fit) == train[~kept_apart].tolist()
+    assert len(stop) == pytest.approx((~copies[train]).sum() / 5, rel=0.3)
+    leakage = splits.check_leakage(table.iloc[fit], table.iloc[stop])
+    assert bool(leakage["track"]) == (by == "segment")
+    assert bool(leakage["artist"]) == (by in ("segment", "track"))
+    assert (fits[0]["epochs"], fits[0]["seed"]) == (7, 3)
+
+
+def test_a_genre_of_a_single_artist_trains_a_cnn_without_a_warning(segments, rows, fits):
+    artist = segments.table["artist"].where(segments.table["genre"] != "1", "1-0")
+    table = segments.table.assign(artist=artist)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        training.fit_cnn(extraction.Segments(segments.mfcc, table, segments.left_out), rows[0])
+    assert {"1"} < set(table["genre"].iloc[fits[0]["parts"][0]])
+    assert "1" not in set(table["genre"].iloc[fits[0]["parts"][1]])
+
+
+def test_a_lower_c_makes_a_smoother_svm(segments, rows):
+    train, _ = rows
+    noisy = segments.labels.copy()
+    noisy[train[::4]] = (noisy[train[::4]] + 1) % 3
+    table = segments.table.assign(genre=pd.Categorical.from_codes(noisy, segments.genres))
+    segments = extraction.Segments(segments.mfcc, table, segments.left_out)
+    fitted = [
+        (training.fit_svm(segments, train, c=c).predict(segments.mfcc[train]) == noisy[train])
+        for c in (0.01, 10)
+    ]
+    assert fitted[0].mean() < fitted[1].mean()
