@@ -34,7 +34,9 @@ ENDINGS = ["", *"wav FLAC ogg mp3 mp4 txt sd2 raw au snd vox gsm".split()]
 
 def seeds():
     """Sound in every format that soundfile writes and reads: a list of bytes for each."""
-    subtypes_of = {k: soundfile.available_subtypes(k) for k in soundfile.available_formats()}
+    # SD2 lies in two files, and leaves one of them in the working directory.
+    kinds = [kind for kind in soundfile.available_formats() if kind != "SD2"]
+    subtypes_of = {kind: soundfile.available_subtypes(kind) for kind in kinds}
     found, rng = {}, np.random.default_rng(0)
     for kind, subtypes in subtypes_of.items():
         for subtype, (rate, channels) in product(subtypes, [(16_000, 1), (48_000, 2)]):
