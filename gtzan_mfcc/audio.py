@@ -300,7 +300,7 @@ def segments(
     step = length if step is None else step
     if not 1 <= step <= length:
         raise ValueError(f"{step} samples from segment to segment; take 1 to {length:,}.")
-    shortest = length if shortest is None else min(shortest, length)
+    shortest = length if shortest is None else shortest
     rest, found = np.zeros(0, np.float32), False
     for piece in [signal] if isinstance(signal, np.ndarray) else signal:
         rest = np.concatenate([rest, piece])
