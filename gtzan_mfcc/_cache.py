@@ -150,7 +150,11 @@ def _digest(content: list) -> str:
 
 def _described(value: Callable) -> list:
     """Describe a function, which JSON cannot hold: an augmentation, perhaps from a notebook."""
-    return [get_func_code(value)[0], repr(getattr(value, "__kwdefaults__", value))]
+    function, settings = getattr(value, "func", value), getattr(value, "keywords", None)
+    return [
+        get_func_code(function)[0],
+        repr([getattr(function, "__kwdefaults__", value), settings]),
+    ]
 
 
 def _attempt(work: Callable, track: str, path: str) -> np.ndarray:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 # Those on which results depend.
 _PACKAGES = (
-    *("audiomentations", "keras", "librosa", "numpy", "python-stretch", "scikit-learn"),
-    *("scipy", "soundfile", "soxr", "tensorflow"),
+    *("audiomentations", "keras", "librosa", "numpy", "scikit-learn", "scipy"),
+    *("soundfile", "soxr", "tensorflow"),
 )
 
 

@@ -231,7 +231,7 @@ def _track_mfcc(
         original = features.mel_power(batch, **spectrum)
         mfcc["original"].append(features.cepstrum(original, n_mfcc))
         for name, augment in copies.items():
-            if augment is augmentation.random_gain:
+            if getattr(augment, "func", augment) is augmentation.random_gain:
                 # Louder by a factor is stronger by its square: no need to transform it again.
                 # What the augmentation makes of a signal that is 1 is the factor.
                 factor = augment(np.ones((len(batch), 1), np.float32), seed=draw[name])

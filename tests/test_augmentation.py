@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from gtzan_mfcc import audio, augmentation, dataset, extraction, features
+from gtzan_mfcc import audio, augmentation, dataset, extraction, features, toy
+from gtzan_mfcc._librosa import librosa
 
 each = pytest.mark.parametrize(
     "function", augmentation.AUGMENTATIONS.values(), ids=augmentation.AUGMENTATIONS
@@ -31,39 +32,76 @@ def test_gain_multiplies_each_signal_by_one_factor_from_2_to_4_and_does_not_clip
 
 
 @pytest.mark.parametrize("loudness", [1e-3, 1, 10])
-def test_noise_is_white_and_a_tenth_to_four_tenths_of_the_signals_deviation(tone, loudness):
-    signals = np.tile(loudness * tone[:20_000], (100, 1))
+def test_noise_is_white_and_one_of_four_shares_of_the_signals_deviation(tone, loudness):
+    signals = np.tile(loudness * tone[:20_000], (400, 1))
     noise = augmentation.white_noise(signals, seed=0) - signals
     share = noise.std(axis=1) / signals.std(axis=1)
-    assert 0.09 <= share.min() < 0.14
-    assert 0.36 < share.max() <= 0.44
+    drawn = share.round(1)
+    np.testing.assert_allclose(share, drawn, rtol=0.03)
+    drawn, counts = np.unique(drawn, return_counts=True)
+    np.testing.assert_allclose(drawn, [0.1, 0.2, 0.3, 0.4])
+    assert counts.min() >= 70
     assert np.abs(noise.mean(axis=1)).max() < 0.1 * signals.std()
     assert abs(np.corrcoef(noise[:2])[0, 1]) < 0.05
     assert abs(np.corrcoef(noise[0, 1:], noise[0, :-1])[0, 1]) < 0.05
 
 
-def semitones_above_440(y):
-    peak = np.abs(np.fft.rfft(y)).argmax() * 22_050 / len(y)
-    return 12 * np.log2(peak / 440)
+def test_gain_and_noise_are_the_studys_formulas_for_the_same_draws(batch):
+    rng = np.random.default_rng(4)
+    louder = [signal * rng.uniform(2, 4) for signal in batch]
+    np.testing.assert_allclose(augmentation.random_gain(batch, seed=4), louder, atol=1e-4)
+    rng, noisy = np.random.default_rng(4), []
+    for signal in batch:
+        factor = rng.choice([0.1, 0.2, 0.3, 0.4])
+        noise = signal.std() * rng.standard_normal(len(signal), dtype=np.float32)
+        noisy.append(signal + noise * factor)
+    np.testing.assert_allclose(augmentation.white_noise(batch, seed=4), noisy, atol=1e-4)
 
 
-def test_pitch_falls_by_one_to_three_semitones_or_as_asked_for():
-    y = np.sin(2 * np.pi * 440 * np.arange(66_150) / 22_050).astype(np.float32)
-    for semitones in (-3, -1, 2):
-        shifted = augmentation.pitch_scale(y, seed=0, semitones=(semitones, semitones))
-        assert abs(semitones_above_440(shifted) - semitones) < 0.15
-    shifts = [semitones_above_440(augmentation.pitch_scale(y, seed=seed)) for seed in range(8)]
-    assert -3.1 <= min(shifts) < -2 < max(shifts) <= -0.9
+def check_against_librosa(signals, semitones, sample_rate=22_050):
+    shifted = augmentation.pitch_scale(
+        signals, seed=0, semitones=[semitones], sample_rate=sample_rate
+    )
+    expected = [
+        librosa.effects.pitch_shift(signal, sr=sample_rate, n_steps=semitones) for signal in signals
+    ]
+    np.testing.assert_allclose(shifted, expected, atol=1e-4 * max(1, np.abs(signals).max()))
+    np.testing.assert_allclose(features.mfcc(shifted), features.mfcc(np.array(expected)), atol=0.1)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_pitch_scale_leaves_every_click_where_it_is(seed):
-    clicks = np.arange(4_000, 64_000, 8_000)
-    y = np.zeros(66_150, np.float32)
-    y[clicks] = 0.8
-    shifted = augmentation.pitch_scale(y, seed=seed)
-    found = [np.abs(shifted[k - 3_000 : k + 3_000]).argmax() + k - 3_000 for k in clicks]
-    np.testing.assert_allclose(found, clicks, atol=0.01 * 22_050)
+@pytest.mark.parametrize("semitones", [-3, -2, -1, 2, -0.5])
+def test_pitch_scale_has_librosas_values(batch, semitones):
+    check_against_librosa(batch, semitones)
+    with_offset = np.float32(0.3) + batch[:1]
+    check_against_librosa(with_offset, semitones, sample_rate=16_000)
+
+
+@pytest.mark.parametrize("name", ["noise", "clicks", "low tone", "toy"])
+def test_pitch_scale_has_librosas_values_on_all_kinds_of_signals(name):
+    t = np.arange(66_150)
+    signals = {
+        "noise": np.random.default_rng(0).uniform(-1, 1, 66_150),
+        "clicks": (t % 9_000 == 0).astype(float),
+        "low tone": np.sin(2 * np.pi * 55 * t / 22_050),
+        "toy": toy.make_track("waltz", 0, seconds=3),
+    }
+    check_against_librosa(signals[name].astype(np.float32)[np.newaxis], -2)
+
+
+def test_pitch_scale_has_librosas_values_on_music(reference):
+    path = sorted((reference / "lossless").glob("*.flac"))[0]
+    check_against_librosa(next(audio.segments(audio.load(path)))[:3], -1)
+
+
+def test_pitch_falls_by_one_two_or_three_whole_semitones():
+    y = np.sin(2 * np.pi * 440 * np.arange(22_050) / 22_050).astype(np.float32)
+    shifted = augmentation.pitch_scale(np.tile(y, (90, 1)), seed=0)
+    peaks = np.abs(np.fft.rfft(shifted, 8 * 22_050)).argmax(axis=1) / 8
+    semitones = 12 * np.log2(peaks / 440)
+    np.testing.assert_allclose(semitones, semitones.round(), atol=0.1)
+    drawn, counts = np.unique(semitones.round(), return_counts=True)
+    assert drawn.tolist() == [-3, -2, -1]
+    assert counts.min() >= 15
 
 
 @each

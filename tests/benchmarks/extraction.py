@@ -55,13 +55,13 @@ def the_studys_way(tracks: pd.DataFrame, folder: Path) -> None:
                 continue
             segment = librosa.util.fix_length(segment, size=SEGMENT)
             decibels = 20 * np.log10(gain.uniform(2, 4))
-            amplitude = np.float32(noise.uniform(0.1, 0.4)) * segment.std()
-            semitones = pitch.uniform(-3, -1)
+            amplitude = np.float32(noise.choice([0.1, 0.2, 0.3, 0.4])) * segment.std()
+            semitones = pitch.choice([-1, -2, -3])
             versions = [
                 segment,
                 audiomentations.Gain(decibels, decibels, p=1.0)(segment, rate),
                 segment + amplitude * noise.standard_normal(len(segment), dtype=np.float32),
-                audiomentations.PitchShift(semitones, semitones, p=1.0)(segment, rate),
+                librosa.effects.pitch_shift(segment, sr=rate, n_steps=semitones),
             ]
             for version in versions:
                 mfcc = librosa.feature.mfcc(
@@ -166,8 +166,7 @@ def compare(n_tracks: int, theirs: Path, ours: Path) -> None:
         difference = np.abs(segments.mfcc[rows[copy]] - study[:, position])
         print(f"  {copy:12} MFCCs differ by {difference.max():.1e} at most", end="")
         print(f", {difference.mean():.1e} on average")
-        if copy != "pitch_scale":
-            np.testing.assert_allclose(segments.mfcc[rows[copy]], study[:, position], atol=1e-3)
+        np.testing.assert_allclose(segments.mfcc[rows[copy]], study[:, position], atol=0.1)
 
 
 def growth(sizes: tuple[int, ...]) -> dict:
@@ -226,8 +225,7 @@ def profile(n_tracks: int) -> dict:
         y, _ = study.time("load", librosa.load, path, sr=22_050)
         segments = np.concatenate(list(audio.segments(y)))
         for signal in segments:
-            dearer = audiomentations.PitchShift(-2, -2, p=1.0)
-            study.time("pitch shift", dearer, signal, 22_050)
+            study.time("pitch shift", librosa.effects.pitch_shift, signal, sr=22_050, n_steps=-2)
             for _ in range(4):
                 study.time("MFCCs of 4 copies", librosa.feature.mfcc, y=signal, n_mfcc=13)
         mfcc = features.mfcc(np.concatenate([segments] * 4)).tolist()
