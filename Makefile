@@ -40,7 +40,7 @@ bench: .venv/dev  ## measure extraction, training and prediction (half an hour)
 	$(BIN)/python tests/benchmarks/prediction.py
 
 data: .venv/installed  ## download GTZAN into data/ (over 1 GB, no account needed)
-	TQDM_DISABLE= $(BIN)/python -c "from gtzan_mfcc import dataset; print(dataset.download())"
+	TQDM_DISABLE= $(BIN)/python data/download.py
 
 lab: .venv/installed  ## open the notebooks in Jupyter
 	TQDM_DISABLE= $(BIN)/jupyter lab notebooks

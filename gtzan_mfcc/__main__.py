@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     See Also
     --------
-    Notebook ``7_your_own_music`` introduces this command.
+    Notebook ``8_your_own_music`` introduces this command.
     """
     options = _parser().parse_args(arguments)
     # A file may have a name that is no text.
@@ -55,8 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m gtzan_mfcc")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    help_of_predict = "tell the genre of songs"
-    predict = commands.add_parser("predict", help=help_of_predict, description=_predict.__doc__)
+    predict = commands.add_parser("predict", help="tell the genre of songs")
+    predict.description = _predict.__doc__
     predict.set_defaults(run=_predict)
     add = predict.add_argument
     add("songs", nargs="+", metavar="SONG", help="a WAV, FLAC, OGG, MP3, ... file")

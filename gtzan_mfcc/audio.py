@@ -214,7 +214,7 @@ def convert(y: np.ndarray, native: int) -> np.ndarray:
 
     See Also
     --------
-    Notebook ``7_your_own_music`` introduces this helper.
+    Notebook ``8_your_own_music`` introduces this helper.
     """
     y = np.asarray(y)
     if y.ndim != 1 or y.dtype.kind not in "fiu":

@@ -1,8 +1,7 @@
-"""Find GTZAN, download it, check it; give the track table."""
+"""Find GTZAN, and give the track table."""
 
 import os
 import re
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from gtzan_mfcc.features import FEATURE_NAMES
 
 GENRES = tuple("blues classical country disco hiphop jazz metal pop reggae rock".split())
 """GTZAN's ten genres, in alphabetical order."""
-
-KAGGLE_HANDLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
 
 CORRUPT_FILES = {
     "jazz.00054.wav": "this file is corrupt in Kaggle's copy of GTZAN; the study left it out too",
@@ -246,10 +243,8 @@ def find_feature_table(folder: str | Path | None = None) -> Path | None:
     Notebook ``1_features_ann`` introduces this helper.
     """
     folder = folder or find_corpus()
-    if folder is None:
-        return None
-    path = Path(folder).parent / "features_3_sec.csv"
-    return path if path.is_file() else None
+    path = folder and Path(folder).parent / "features_3_sec.csv"
+    return path if path and path.is_file() else None
 
 
 def load_feature_table(path: str | Path) -> pd.DataFrame:
@@ -301,90 +296,3 @@ def load_feature_table(path: str | Path) -> pd.DataFrame:
         )
     genres = sorted(table["label"].unique())
     return table.assign(label=pd.Categorical(table["label"], categories=genres))
-
-
-def download(folder: str | Path | None = None) -> Path:
-    """Download Kaggle's copy of GTZAN (over 1 GB, no account needed) and check what arrived.
-
-    Shows its progress, goes on where an interrupted download stopped, and returns at once
-    if all is there.
-
-    Parameters
-    ----------
-    folder : str or Path, optional
-        Where to; by default the project's ``data``.
-
-    Returns
-    -------
-    corpus : Path
-        The folder for `load_tracks`.
-
-    Raises
-    ------
-    DatasetError
-        If Kaggle cannot be reached, or what arrived is incomplete.
-    """
-    folder = Path(folder) if folder is not None else project_dir() / "data"
-    corpus = folder / "Data" / "genres_original"
-    if corpus.is_dir():
-        try:
-            check_corpus(corpus)
-            return corpus
-        except DatasetError:
-            pass  # Incomplete: fetch it again.
-    import kagglehub
-
-    # Kept beside its destination until complete, so that a stopped download can go on.
-    partial = folder / ".kagglehub"
-    previous = os.environ.get("KAGGLEHUB_CACHE")
-    os.environ["KAGGLEHUB_CACHE"] = str(partial)
-    try:
-        arrived = Path(kagglehub.dataset_download(KAGGLE_HANDLE))
-    except Exception as error:
-        raise DatasetError(
-            f"could not download {KAGGLE_HANDLE} from Kaggle: {error}. Try again; what has "
-            f"arrived is kept. Or fetch it with a browser and unpack it into {folder}."
-        ) from error
-    finally:
-        os.environ.pop("KAGGLEHUB_CACHE")
-        if previous is not None:
-            os.environ["KAGGLEHUB_CACHE"] = previous
-    try:
-        check_corpus(arrived / "Data" / "genres_original")
-    except DatasetError:
-        # kagglehub takes it for complete, and would only hand it out again.
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    shutil.rmtree(folder / "Data", ignore_errors=True)
-    # On Kaggle's and Google's own notebooks the data is mounted elsewhere, read-only.
-    transfer = shutil.move if arrived.is_relative_to(partial) else shutil.copytree
-    transfer(arrived / "Data", folder / "Data")
-    shutil.rmtree(partial, ignore_errors=True)
-    return corpus
-
-
-def check_corpus(folder: str | Path) -> None:
-    """Check that a folder holds all of GTZAN as Kaggle gives it.
-
-    Parameters
-    ----------
-    folder : str or Path
-        The folder with one folder a genre.
-
-    Raises
-    ------
-    DatasetError
-        If any of the ten genres lacks some of its 100 tracks, or ``features_3_sec.csv``
-        is not beside the folder. The message names all that is missing.
-    """
-    folder = Path(folder)
-    counts = load_tracks(folder)["genre"].value_counts()
-    faults = [
-        f"{counts.get(genre, 0)} of 100 tracks of {genre}"
-        for genre in GENRES
-        if counts.get(genre, 0) != 100
-    ]
-    if find_feature_table(folder) is None:
-        faults.append("no features_3_sec.csv beside it")
-    if faults:
-        raise DatasetError(f"{folder} is not all of GTZAN: {'; '.join(faults)}; download it again.")

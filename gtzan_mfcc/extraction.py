@@ -66,7 +66,7 @@ class Segments:
 def extract_mfcc(
     tracks: pd.DataFrame,
     *,
-    augmentations: Sequence[str] = (),
+    augmentations: Sequence[str] | dict[str, Callable] = (),
     n_mfcc: int = features.N_MFCC,
     n_fft: int = features.N_FFT,
     hop_length: int = features.HOP_LENGTH,
@@ -82,9 +82,10 @@ def extract_mfcc(
     ----------
     tracks : pd.DataFrame
         What `gtzan_mfcc.dataset.load_tracks` gives.
-    augmentations : sequence of str
+    augmentations : sequence of str, or dict of str to function
         Which copies to add beside the originals, out of
         `gtzan_mfcc.augmentation.AUGMENTATIONS`; ``augmentation.STUDY`` for the study's three.
+        Or augmentations of your own by name: functions of signals ``y`` and a keyword ``seed``.
     n_mfcc : int
         Number of coefficients.
     n_fft, hop_length : int
@@ -131,12 +132,12 @@ def extract_mfcc(
     """
     if isinstance(augmentations, str):
         augmentations = [augmentations]
-    if unknown := set(augmentations) - set(augmentation.AUGMENTATIONS):
+    known = augmentations if isinstance(augmentations, dict) else augmentation.AUGMENTATIONS
+    if unknown := set(augmentations) - set(known):
         raise ValueError(
-            f"no augmentation {', '.join(sorted(unknown))}; there are "
-            f"{', '.join(augmentation.AUGMENTATIONS)}."
+            f"no augmentation {', '.join(sorted(unknown))}; there are {', '.join(known)}."
         )
-    copies = {name: augmentation.AUGMENTATIONS[name] for name in augmentations}
+    copies = {name: known[name] for name in augmentations}
     settings = {"seed": seed, "n_mfcc": n_mfcc, "n_fft": n_fft, "hop_length": hop_length}
     work = partial(_track_mfcc, copies=copies, **settings)
     mfcc, counts, left_out = rows_of_tracks(

@@ -97,20 +97,14 @@ def cnn(frames: int = 130, n_mfcc: int = 13, n_genres: int = 10, *, seed: int = 
     )
 
 
-def statistics_mlp(
-    frames: int = 130,
-    n_mfcc: int = 20,
-    n_genres: int = 10,
-    *,
-    mean: np.ndarray,
-    variance: np.ndarray,
-    seed: int = 0,
+def statistics(
+    frames: int = 130, n_mfcc: int = 20, *, mean: np.ndarray, variance: np.ndarray
 ) -> keras.Model:
-    """Build a multilayer perceptron on statistics of the MFCCs of a segment.
+    """Build a model without weights, from the MFCCs of a segment to statistics over its time.
 
-    The statistics are the mean and standard deviation over time of the MFCCs and of their
-    changes, and the correlations of the first 20 coefficients. Two dense layers and a softmax
-    follow. In training, `RandomShift` moves each coefficient of a segment.
+    The mean and standard deviation of the MFCCs and of their changes from frame to frame, and
+    the correlations of the first 20 coefficients. The mean of the first coefficient, the level
+    of the recording, is left out: nothing depends on the volume at which it is played.
 
     Parameters
     ----------
@@ -118,17 +112,46 @@ def statistics_mlp(
         MFCC frames of a segment.
     n_mfcc : int
         Coefficients of a frame.
-    n_genres : int
-        Number of genres.
     mean, variance : np.ndarray [shape=(n_mfcc,)]
         Of each coefficient in the training part; the model standardises its input itself.
-    seed : int
-        Seed of weights and dropout; set for all of Keras and NumPy.
 
     Returns
     -------
     model : keras.Model
-        From (batch, frames, n_mfcc) to (batch, n_genres) probabilities; not compiled.
+        From (batch, frames, n_mfcc) to (batch, n_statistics); the first ``n_mfcc - 1`` are means.
+
+    See Also
+    --------
+    Notebook ``6_leakage`` introduces this model.
+    """
+    mfcc = keras.Input((frames, n_mfcc))
+    x = _standardise(mean, variance)(mfcc)
+    change = x[:, 1:] - x[:, :-1]
+    together = [_moments(x)[:, 1:], _moments(change), _correlations(x[:, :, :20])]
+    return keras.Model(mfcc, keras.layers.Concatenate()(together), name="statistics")
+
+
+def mlp(n_statistics: int, n_means: int = 19, n_genres: int = 10, *, seed: int = 0) -> keras.Model:
+    """Build a multilayer perceptron on what `statistics` gives.
+
+    Two dense layers and a softmax. In training, Gaussian noise moves the means, as another
+    equaliser would.
+
+    Parameters
+    ----------
+    n_statistics : int
+        Number of statistics.
+    n_means : int
+        How many of them, from the first, are means of MFCCs.
+    n_genres : int
+        Number of genres.
+    seed : int
+        Seed of weights, dropout and noise; set for all of Keras and NumPy.
+
+    Returns
+    -------
+    model : keras.Model
+        From (batch, n_statistics) to (batch, n_genres) probabilities; not compiled.
 
     See Also
     --------
@@ -136,43 +159,44 @@ def statistics_mlp(
     """
     keras.utils.set_random_seed(seed)
     layers, regularizer = keras.layers, keras.regularizers.L2(3e-3)
-    mfcc = keras.Input((frames, n_mfcc))
-    x = _standardise(mean, variance)(mfcc)
-    x = RandomShift(0.3)(x)
-    change = x[:, 1:] - x[:, :-1]
-    x = layers.Concatenate()([_moments(x), _moments(change), _correlations(x[:, :, :20])])
+    statistics = keras.Input((n_statistics,))
+    means = layers.GaussianNoise(0.3)(statistics[:, :n_means])
+    x = layers.Concatenate()([means, statistics[:, n_means:]])
     x = layers.BatchNormalization(momentum=0.9)(x)
     x = layers.Dropout(0.2)(x)
     for units in (256, 128):
         x = layers.Dense(units, activation="relu", kernel_regularizer=regularizer)(x)
         x = layers.Dropout(0.3)(x)
     genres = layers.Dense(n_genres, activation="softmax")(x)
-    return keras.Model(mfcc, genres, name="statistics_mlp")
+    return keras.Model(statistics, genres, name="mlp")
 
 
-def average(models: list[keras.Model]) -> keras.Model:
+def average(statistics: keras.Model, members: list[keras.Model]) -> keras.Model:
     """Join trained models to one that gives the mean of their probabilities.
 
     Parameters
     ----------
-    models : list of keras.Model
+    statistics : keras.Model
+        What comes before all of them.
+    members : list of keras.Model
         With the same input and output.
 
     Returns
     -------
     model : keras.Model
+        From the input of `statistics`.
 
     See Also
     --------
     Notebook ``6_leakage`` introduces this helper.
     """
-    mfcc = keras.Input(models[0].input_shape[1:])
-    # Layers of one model need different names, and the models may have the same.
+    # Layers of one model need different names, and the members may have the same.
     members = [
-        keras.Model(model.input, model.output, name=f"member_{number}")
-        for number, model in enumerate(models)
+        keras.Model(member.input, member.output, name=f"member_{number}")
+        for number, member in enumerate(members)
     ]
-    return keras.Model(mfcc, keras.layers.Average()([member(mfcc) for member in members]))
+    probabilities = [member(statistics.output) for member in members]
+    return keras.Model(statistics.input, keras.layers.Average()(probabilities))
 
 
 def _standardise(mean: np.ndarray, variance: np.ndarray) -> keras.layers.Normalization:
@@ -196,27 +220,3 @@ def _correlations(x: keras.KerasTensor) -> keras.KerasTensor:
     products = ops.reshape(ops.matmul(ops.transpose(x, (0, 2, 1)), x), (-1, n * n))
     first, second = np.triu_indices(n, 1)
     return ops.take(products, first * n + second, axis=1)
-
-
-@keras.saving.register_keras_serializable(package="gtzan_mfcc")
-class RandomShift(keras.layers.Layer):
-    """Shift each coefficient of a whole segment at random, in training alone.
-
-    On MFCCs, that is another loudness and another equaliser.
-    """
-
-    def __init__(self, stddev: float, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.stddev = stddev
-        self.seed_generator = keras.random.SeedGenerator()
-
-    def call(self, x: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
-        """Shift."""
-        if not training:
-            return x
-        shape = (keras.ops.shape(x)[0], 1, x.shape[2])
-        return x + keras.random.normal(shape, stddev=self.stddev, seed=self.seed_generator)
-
-    def get_config(self) -> dict:
-        """Give what the layer was made with."""
-        return {**super().get_config(), "stddev": self.stddev}

@@ -289,7 +289,7 @@ def predict_files(
 
     See Also
     --------
-    Notebook ``7_your_own_music`` introduces this helper.
+    Notebook ``8_your_own_music`` introduces this helper.
     """
 
     def attempt(path: str | Path) -> tuple[str | Path, Prediction | AudioError]:
@@ -336,7 +336,7 @@ def load_model(path: str | Path) -> Classifier:
 
     See Also
     --------
-    Notebook ``7_your_own_music`` introduces this helper.
+    Notebook ``8_your_own_music`` introduces this helper.
     """
     path = Path(path)
     try:

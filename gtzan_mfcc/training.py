@@ -30,7 +30,6 @@ def fit(
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 1e-3,
     patience: int | None = 5,
     seed: int = 0,
-    verbose: int = 0,
 ) -> pd.DataFrame:
     """Compile and train a classifier with Adam; the defaults are those of the study's CNN.
 
@@ -55,8 +54,6 @@ def fit(
         the weights of the best one. With None, or without `validation`, all epochs are run.
     seed : int
         Seed of the shuffle.
-    verbose : int
-        Keras's: 0 for silence, 1 for a bar, 2 for a line an epoch.
 
     Returns
     -------
@@ -77,17 +74,9 @@ def fit(
     )
     callbacks = []
     if patience is not None and validation is not None:
-        stop = keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)
-        callbacks.append(stop)
-    fitted = model.fit(
-        x,
-        labels,
-        validation_data=validation,
-        epochs=epochs,
-        batch_size=batch_size,
-        callbacks=callbacks,
-        verbose=verbose,
-    )
+        callbacks = [keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)]
+    settings = {"epochs": epochs, "batch_size": batch_size, "callbacks": callbacks, "verbose": 0}
+    fitted = model.fit(x, labels, validation_data=validation, **settings)
     history = pd.DataFrame(fitted.history)
     history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
     return history
@@ -125,14 +114,9 @@ def fit_cnn(
         fit_rows, stop_rows = splits.split(segments.table.iloc[rows], by, seed=seed)
     fit_rows, stop_rows = rows[fit_rows], rows[stop_rows]
     model = models.cnn(*segments.mfcc.shape[1:], len(segments.genres), seed=seed)
-    fit(
-        model,
-        segments.mfcc[fit_rows],
-        segments.labels[fit_rows],
-        validation=(segments.mfcc[stop_rows], segments.labels[stop_rows]),
-        epochs=epochs,
-        seed=seed,
-    )
+    x, labels = segments.mfcc, segments.labels
+    stop_by = x[stop_rows], labels[stop_rows]
+    fit(model, x[fit_rows], labels[fit_rows], stop_by, epochs=epochs, seed=seed)
     return model
 
 
@@ -168,7 +152,7 @@ def fit_svm(segments: Segments, rows: np.ndarray, *, c: float = 10.0) -> Pipelin
 def fit_statistics_mlp(
     segments: Segments, rows: np.ndarray, *, members: int = 3, epochs: int = 25, seed: int = 0
 ) -> keras.Model:
-    """Train networks of `gtzan_mfcc.models.statistics_mlp`, and average them.
+    """Train networks of `gtzan_mfcc.models.mlp` on statistics of MFCCs, and average them.
 
     Adam with a learning rate that falls from 0.002 to 0 along a cosine, batches of 64; all
     epochs are run, so that no row is needed to stop by.
@@ -197,24 +181,17 @@ def fit_statistics_mlp(
     """
     x, labels = segments.mfcc[rows], segments.labels[rows]
     mean, variance = x.mean((0, 1)), x.var((0, 1))
-    batch_size = 64
-    steps = epochs * math.ceil(len(rows) / batch_size)
+    statistics = models.statistics(*x.shape[1:], mean=mean, variance=variance)
+    # Once, and not in each epoch: nothing in them is trained.
+    x = statistics.predict(x, batch_size=512, verbose=0)
+    schedule = keras.optimizers.schedules.CosineDecay(2e-3, epochs * math.ceil(len(x) / 64))
     trained = []
     for member_seed in range(seed * 1000, seed * 1000 + members):
-        model = models.statistics_mlp(
-            *x.shape[1:], len(segments.genres), mean=mean, variance=variance, seed=member_seed
-        )
-        fit(
-            model,
-            x,
-            labels,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=keras.optimizers.schedules.CosineDecay(2e-3, steps),
-            seed=member_seed,
-        )
+        n_means = segments.mfcc.shape[2] - 1
+        model = models.mlp(x.shape[1], n_means, len(segments.genres), seed=member_seed)
+        fit(model, x, labels, epochs=epochs, learning_rate=schedule, seed=member_seed)
         trained.append(model)
-    return models.average(trained)
+    return models.average(statistics, trained)
 
 
 def save_run(model: keras.Model, history: pd.DataFrame, path: str | Path) -> None:
@@ -233,11 +210,10 @@ def save_run(model: keras.Model, history: pd.DataFrame, path: str | Path) -> Non
     --------
     Notebook ``4_cnn_training`` introduces this helper.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with aside(path.with_name(f"{path.name}.csv")) as unfinished:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with aside(Path(f"{path}.csv")) as unfinished:
         history.to_csv(unfinished)
-    with aside(path.with_name(f"{path.name}.keras")) as unfinished:
+    with aside(Path(f"{path}.keras")) as unfinished:
         model.save(unfinished)
 
 
@@ -263,12 +239,10 @@ def load_run(path: str | Path) -> tuple[keras.Model, pd.DataFrame]:
     --------
     Notebook ``5_evaluation`` introduces this helper.
     """
-    path = Path(path)
-    model = path.with_name(f"{path.name}.keras")
-    history = path.with_name(f"{path.name}.csv")
+    model, history = Path(f"{path}.keras"), Path(f"{path}.csv")
     if not (model.is_file() and history.is_file()):
         raise FileNotFoundError(
-            f"no {model.name} and {history.name} in {path.parent}; run the notebook "
+            f"no {model.name} and {history.name} in {model.parent}; run the notebook "
             "4_cnn_training first, on the same corpus and with the same parameters."
         )
     return keras.models.load_model(model), pd.read_csv(history, index_col="epoch")

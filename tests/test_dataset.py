@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+import download
 from gtzan_mfcc import dataset, extraction, features, splits, toy
 
 COLUMNS = ["track", "genre", "path", "artist", "fault_filtered"]
@@ -312,28 +313,28 @@ def kaggle(monkeypatch):
 
 
 def test_download_brings_gtzan_and_its_table_and_nothing_twice(kaggle, project):
-    corpus = dataset.download()
+    corpus = download.download()
     assert corpus == project / "data" / "Data" / "genres_original" == dataset.find_corpus()
     assert len(dataset.load_tracks()) == 1000
     assert dataset.find_feature_table() == project / "data" / "Data" / "features_3_sec.csv"
     assert [path.name for path in (project / "data").iterdir()] == ["Data"]
-    assert dataset.download(str(project / "data")) == corpus
+    assert download.download(str(project / "data")) == corpus
     assert kaggle.asked == ["andradaolteanu/gtzan-dataset-music-genre-classification"]
 
 
 @pytest.mark.parametrize("broken", ["before", "after"])
 def test_an_incomplete_download_names_what_is_missing_and_heals(kaggle, tmp_path, broken):
     if broken == "before":  # What is there already has lost a file.
-        (dataset.download(tmp_path / "to") / "jazz" / "jazz.00033.wav").unlink()
+        (download.download(tmp_path / "to") / "jazz" / "jazz.00033.wav").unlink()
     kaggle.names, kaggle.table = NAMES[1:700], False
     missing = (
         "is not all of GTZAN: 99 of 100 tracks of blues; 0 of 100 tracks of pop; 0 of 100 tracks "
         "of reggae; 0 of 100 tracks of rock; no features_3_sec.csv beside it; download it again"
     )
     with pytest.raises(dataset.DatasetError, match=missing):
-        dataset.download(tmp_path / "to")
+        download.download(tmp_path / "to")
     kaggle.names, kaggle.table = NAMES, True
-    dataset.check_corpus(dataset.download(tmp_path / "to"))
+    download.check_corpus(download.download(tmp_path / "to"))
     assert [path.name for path in (tmp_path / "to").iterdir()] == ["Data"]
 
 
@@ -347,17 +348,17 @@ def test_a_failed_download_tells_why_and_puts_kagglehubs_setting_back(
     kaggle.error = error
     if error:
         with pytest.raises(dataset.DatasetError, match=f"{error}. Try again") as caught:
-            dataset.download(tmp_path / "to")
+            download.download(tmp_path / "to")
         assert caught.value.__cause__ is error
     else:
-        dataset.download(tmp_path / "to")
+        download.download(tmp_path / "to")
     assert os.environ.get("KAGGLEHUB_CACHE") == before
 
 
 def test_data_that_is_mounted_elsewhere_is_copied_and_stays(kaggle, tmp_path):
     kaggle.mounted = tmp_path / "mounted"
-    dataset.check_corpus(dataset.download(tmp_path / "to"))
-    dataset.check_corpus(kaggle.mounted / "versions" / "1" / "Data" / "genres_original")
+    download.check_corpus(download.download(tmp_path / "to"))
+    download.check_corpus(kaggle.mounted / "versions" / "1" / "Data" / "genres_original")
 
 
 def test_the_known_corrupt_file_is_left_out_with_what_is_known_of_it(lay, tone, tmp_path):

@@ -65,8 +65,9 @@ def refusal(path):
 
 def statistics():
     mean, variance = np.linspace(-9, 9, 20), np.linspace(1, 99, 20)
-    members = [models.statistics_mlp(mean=mean, variance=variance, seed=k) for k in range(2)]
-    return models.average(members)
+    before = models.statistics(mean=mean, variance=variance)
+    members = [models.mlp(before.output_shape[1], seed=k) for k in range(2)]
+    return models.average(before, members)
 
 
 GOOD = {

@@ -148,7 +148,15 @@ def test_a_recipe_learns_what_can_be_learnt_from_its_rows_alone(name, segments, 
 def fits(segments, monkeypatch):
     """Train nothing, and keep what each fit would have been given; rows are told by their MFCCs."""
     where = {mfcc.tobytes(): row for row, mfcc in enumerate(segments.mfcc)}
-    seen = []
+    seen, build = [], models.statistics
+
+    def statistics(*sizes, **settings):
+        before = build(*sizes, **settings)
+        told = before.predict(segments.mfcc, batch_size=512, verbose=0)
+        where.update({each.tobytes(): row for row, each in enumerate(told)})
+        return before
+
+    monkeypatch.setattr(models, "statistics", statistics)
 
     def fit(model, x, labels, validation=None, **settings):
         weights = model.get_weights()[-2].tobytes()

@@ -214,7 +214,7 @@ def profile(n_tracks: int) -> dict:
         segments = np.concatenate(list(audio.segments(ours.time("load", audio.load, path))))
         copies = [segments]
         for name in ("white_noise", "pitch_scale"):
-            copies.append(ours.time(name, augmentation.augment, segments, name, seed=SEED))
+            copies.append(ours.time(name, augmentation.AUGMENTATIONS[name], segments, seed=SEED))
         mel = [ours.time("mel power of 3 copies", features.mel_power, copy) for copy in copies]
         for power in [*mel, mel[0] * 4]:
             ours.time("MFCCs of 4 copies from that", features.cepstrum, power)
