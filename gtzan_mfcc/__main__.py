@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help=help_of_train, description=_train.__doc__)
     train.set_defaults(run=_train)
     add = train.add_argument
-    add("folder", nargs="?", metavar="FOLDER", help="the folder (default: GTZAN, or toys)")
+    add("folders", nargs="*", metavar="FOLDER", help="one or more (default: GTZAN, or toys)")
     add("--output", required=True, metavar="FILE", help="NAME.keras, to be written")
     add("--seed", type=int, default=0, metavar="N", help="of the training (default: 0)")
     return parser
@@ -116,17 +116,17 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    """Train a model on all songs of a folder, for `predict --model FILE`.
+    """Train a model on all songs of the folders, for `predict --model FILE`.
 
-    The folder has one folder a class: <class>/<song>.wav (or .flac, .ogg, .mp3, ...).
+    A folder has one folder a class: <class>/<song>.wav (or .flac, .ogg, .mp3, ...).
     """
-    from gtzan_mfcc import extraction, predict, training
+    from gtzan_mfcc import augmentation, extraction, predict, training
 
     output = Path(options.output)
     if output.suffix != ".keras" or output.is_dir() or not output.parent.is_dir():
         raise ValueError(f"{output}: name a file NAME.keras, in a folder that is there.")
-    tracks = dataset.load_tracks(options.folder)
-    segments = extraction.extract_mfcc(tracks, n_mfcc=20)
+    tracks = pd.concat(map(dataset.load_tracks, options.folders or [None]), ignore_index=True)
+    segments = extraction.extract_mfcc(tracks, n_mfcc=20, augmentations=augmentation.ROBUST)
     for reason in segments.left_out["reason"]:
         print(f"left out: {reason}", file=sys.stderr)
     if len(segments.genres) < 2:

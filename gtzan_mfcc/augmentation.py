@@ -21,6 +21,9 @@ from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
 STUDY = ("random_gain", "white_noise", "pitch_scale")
 """Names of the study's three augmentations, in the order in which the copies are kept."""
 
+ROBUST = ("resample", "mp3", "coloured_noise", "white_noise", "rerecord", "rerecord_2")
+"""Names of those that the model of the package is trained with; notebook 7 says why."""
+
 Seed = int | list[int] | np.random.Generator
 """Whatever ``numpy.random.default_rng`` takes."""
 
@@ -334,6 +337,31 @@ def clip(y: np.ndarray, *, seed: Seed, share: float = 0.2) -> np.ndarray:
     return _one_by_one(apply, y, seed)
 
 
+def shorten(y: np.ndarray, *, seed: Seed, length: int = 2 * SAMPLE_RATE) -> np.ndarray:
+    """Keep the beginning of each signal, and repeat it until it is as long as before.
+
+    That is what becomes of a recording that is too short for a segment.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(..., n)]
+        One signal, or several of the same length.
+    seed : int, list of int, or np.random.Generator
+        Nothing is drawn.
+    length : int
+        Samples to keep.
+
+    Returns
+    -------
+    augmented : np.ndarray [shape=(..., n), dtype=float32]
+
+    See Also
+    --------
+    Notebook ``7_robustness`` introduces this helper.
+    """
+    return _one_by_one(lambda signal, _: np.resize(signal[:length], len(signal)), y, seed)
+
+
 def loudspeaker(y: np.ndarray, *, seed: Seed, hertz: Range = (100, 600)) -> np.ndarray:
     """Take away the bass, as a small loudspeaker does: a high-pass filter of 24 dB an octave.
 
@@ -396,10 +424,10 @@ def room(
     """
 
     def apply(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        length, level = rng.uniform(*seconds), rng.uniform(*direct)
+        length, level = rng.uniform(*seconds), 10 ** (-rng.uniform(*direct) / 20)
         t = np.arange(int(length * SAMPLE_RATE)) / SAMPLE_RATE
         tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / length)
-        tail *= 10 ** (-level / 20) / np.linalg.norm(tail)
+        tail *= level / np.linalg.norm(tail)
         return signal + scipy.signal.fftconvolve(signal, tail.astype(np.float32))[: len(signal)]
 
     return _one_by_one(apply, y, seed)
@@ -442,9 +470,8 @@ def _log_uniform(rng: np.random.Generator, limits: Range) -> float:
 
 def _filter(y: np.ndarray, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Multiply the spectrum by a gain that depends on the frequency in Hz."""
-    hertz = scipy.fft.rfftfreq(len(y), 1 / SAMPLE_RATE)
-    spectrum = scipy.fft.rfft(y) * gain(np.maximum(hertz, 1)).astype(np.float32)
-    return scipy.fft.irfft(spectrum, len(y))
+    hertz = np.maximum(scipy.fft.rfftfreq(len(y), 1 / SAMPLE_RATE), 1)
+    return scipy.fft.irfft(scipy.fft.rfft(y) * gain(hertz).astype(np.float32), len(y))
 
 
 DEGRADATIONS = {
@@ -462,9 +489,12 @@ DEGRADATIONS = {
 """What happens to music outside the laboratory, each in one fixed strength: for tests."""
 
 _FUNCTIONS = (random_gain, white_noise, pitch_scale, resample, equalise, coloured_noise, mp3)
-_FUNCTIONS += (clip, loudspeaker, room, rerecord)
-AUGMENTATIONS = {function.__name__: function for function in _FUNCTIONS} | DEGRADATIONS
-"""All augmentations by name: functions of signals ``y`` and a keyword ``seed``. Add yours here."""
+_FUNCTIONS += (clip, shorten, loudspeaker, room, rerecord)
+AUGMENTATIONS = {function.__name__: function for function in _FUNCTIONS}
+AUGMENTATIONS |= {"rerecord_2": rerecord} | DEGRADATIONS
+"""All augmentations by name: functions of signals ``y`` and a keyword ``seed``. Add yours here.
+
+The name decides what is drawn, so ``rerecord_2`` is another copy by the same function."""
 
 
 def track_generator(track: str, augmentation: str, *, seed: int) -> np.random.Generator:

@@ -129,13 +129,8 @@ def record(name: str, *, corpus: str, split: str, seed: int, **results: object) 
     rounded = {
         key: np.round(np.array(value).tolist(), 4).tolist() for key, value in results.items()
     }
-    entries[name] = {
-        "corpus": corpus,
-        "split": split,
-        "seed": seed,
-        "results": rounded,
-        "versions": package_versions(),
-    }
+    entries[name] = {"corpus": corpus, "split": split, "seed": seed, "results": rounded}
+    entries[name]["versions"] = package_versions()
     with aside(path) as unfinished:
         unfinished.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
     return entries[name]

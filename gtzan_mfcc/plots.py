@@ -330,9 +330,9 @@ def architecture(model: "keras.Model", *, ax: Axes | None = None) -> Axes:
     """
     layers = [("input", model.input_shape, 0)]
     layers += [(_describe(each), each.output.shape, each.count_params()) for each in model.layers]
-    rows = [(name, " × ".join(map(str, shape[1:])), f"{n:,}") for name, shape, n in layers]
-    rows.insert(0, ("layer", "output shape", "parameters"))
-    rows.append(("", "in all", f"{model.count_params():,}"))
+    rows = [("layer", "output shape", "parameters")]
+    rows += [(name, " × ".join(map(str, shape[1:])), f"{n:,}") for name, shape, n in layers]
+    rows += [("", "in all", f"{model.count_params():,}")]
     ax = _axes(ax, (7, 0.35 * len(rows)))
     for y, row in enumerate(rows):
         for x, align, text in zip((0.02, 0.65, 0.98), ("left", "right", "right"), row):

@@ -29,6 +29,7 @@ def fit(
     batch_size: int = 64,
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 1e-3,
     patience: int | None = 5,
+    class_weight: dict[int, float] | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Compile and train a classifier with Adam; the defaults are those of the study's CNN.
@@ -52,6 +53,8 @@ def fit(
     patience : int, optional
         Stop when the validation loss has not fallen for so many epochs, and go back to
         the weights of the best one. With None, or without `validation`, all epochs are run.
+    class_weight : dict of int to float, optional
+        How much a row of each genre counts in the loss; all the same by default.
     seed : int
         Seed of the shuffle.
 
@@ -66,17 +69,14 @@ def fit(
     Notebook ``1_features_ann`` introduces this helper.
     """
     keras.utils.set_random_seed(seed)
-    model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        steps_per_execution=_STEPS_AT_ONCE,
-    )
+    settings = {"metrics": ["accuracy"], "steps_per_execution": _STEPS_AT_ONCE}
+    adam = keras.optimizers.Adam(learning_rate)
+    model.compile(adam, "sparse_categorical_crossentropy", **settings)
     callbacks = []
     if patience is not None and validation is not None:
         callbacks = [keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)]
     settings = {"epochs": epochs, "batch_size": batch_size, "callbacks": callbacks, "verbose": 0}
-    fitted = model.fit(x, labels, validation_data=validation, **settings)
+    fitted = model.fit(x, labels, validation_data=validation, class_weight=class_weight, **settings)
     history = pd.DataFrame(fitted.history)
     history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
     return history
@@ -184,12 +184,16 @@ def fit_statistics_mlp(
     statistics = models.statistics(*x.shape[1:], mean=mean, variance=variance)
     # Once, and not in each epoch: nothing in them is trained.
     x = statistics.predict(x, batch_size=512, verbose=0)
+    # A genre of few rows would hardly be named if they did not count more.
+    counts = np.bincount(labels, minlength=len(segments.genres)).clip(1)
+    weight = dict(enumerate(np.sqrt(counts.mean() / counts)))
     schedule = keras.optimizers.schedules.CosineDecay(2e-3, epochs * math.ceil(len(x) / 64))
     trained = []
     for member_seed in range(seed * 1000, seed * 1000 + members):
         n_means = segments.mfcc.shape[2] - 1
         model = models.mlp(x.shape[1], n_means, len(segments.genres), seed=member_seed)
-        fit(model, x, labels, epochs=epochs, learning_rate=schedule, seed=member_seed)
+        settings = {"learning_rate": schedule, "class_weight": weight, "seed": member_seed}
+        fit(model, x, labels, epochs=epochs, **settings)
         trained.append(model)
     return models.average(statistics, trained)
 

@@ -13,7 +13,7 @@ each = pytest.mark.parametrize(
 )
 
 # Those whose strength is fixed, and that make nothing up.
-FIXED = [augmentation.clip]
+FIXED = [augmentation.clip, augmentation.shorten]
 FIXED += [
     function
     for name, function in augmentation.DEGRADATIONS.items()
