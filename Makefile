@@ -32,7 +32,8 @@ snapshots: .venv/installed  ## run the notebooks in place on GTZAN; rewrite snap
 
 pretrained: .venv/installed  ## train the model that comes with the package anew, on GTZAN
 	$(NEED_GTZAN)
-	$(BIN)/python -m gtzan_mfcc train --output gtzan_mfcc/pretrained.keras
+	$(BIN)/python -m gtzan_mfcc train $(GTZAN_DIR) $(wildcard $(GTZAN_DIR:%=%/../clips)) \
+	  --output gtzan_mfcc/pretrained.keras
 
 bench: .venv/dev  ## measure extraction, training and prediction (half an hour)
 	$(BIN)/python tests/benchmarks/extraction.py

@@ -265,7 +265,7 @@ def coloured_noise(
     return _one_by_one(apply, y, seed)
 
 
-def mp3(y: np.ndarray, *, seed: Seed, bitrates: Sequence[int] = (16, 24, 32, 48, 64)) -> np.ndarray:
+def mp3(y: np.ndarray, *, seed: Seed, bitrates: Sequence[int] = (16, 24, 40, 56, 80)) -> np.ndarray:
     """Encode each signal as MP3, and decode it again, with libsndfile.
 
     Parameters

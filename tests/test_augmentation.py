@@ -111,11 +111,13 @@ def test_pitch_falls_by_one_two_or_three_whole_semitones():
 
 
 @each
-@pytest.mark.parametrize("shape", [(16_384,), (1, 2, 16_384), (2, 10_001)])
+@pytest.mark.parametrize("shape", [(16_384,), (1, 2, 16_384), (2, 10_001), (0, 16_384)])
 def test_shape_stays_and_type_is_float32(tone, function, shape):
-    augmented = function(np.resize(tone, shape).astype(np.float64), seed=0)
+    with_offset = 0.5 + np.resize(tone, shape).astype(np.float64)
+    augmented = function(with_offset, seed=0)
     assert augmented.shape == shape
     assert augmented.dtype == np.float32
+    assert np.isfinite(augmented).all()
 
 
 @each
@@ -148,6 +150,84 @@ def test_batches_do_not_matter(batch, function):
     rng = np.random.default_rng(5)
     parts = [function(part, seed=rng) for part in np.split(batch, [1, 3])]
     np.testing.assert_array_equal(np.concatenate(parts), function(batch, seed=5))
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    """A minute of white noise in segments of 3 s."""
+    return np.random.default_rng(1).standard_normal((20, 66_150), dtype=np.float32) / 10
+
+
+def spectrum(signals: np.ndarray) -> np.ndarray:
+    """Give the power in dB at every kHz, from 0 to 11."""
+    power = np.square(np.abs(np.fft.rfft(signals))).mean(axis=0)
+    return 10 * np.log10([power[3_000 * k + 30 : 3_000 * k + 1_500].mean() for k in range(11)])
+
+
+@pytest.mark.parametrize(
+    ("name", "from_khz"),
+    [("16 kHz", 8), ("8 kHz", 4), ("MP3, 32 kbit/s", 10)],
+)
+def test_what_takes_away_the_high_frequencies_keeps_the_low_ones(noise, name, from_khz):
+    change = spectrum(augmentation.DEGRADATIONS[name](noise, seed=0)) - spectrum(noise)
+    assert np.abs(change[:4]).max() < 1.5
+    assert (change[np.arange(11) >= from_khz] < -20).all()
+
+
+def test_the_lowest_rate_that_is_drawn_is_4_khz_and_the_highest_22(noise):
+    change = spectrum(augmentation.resample(noise, seed=0)) - spectrum(noise)
+    assert (np.diff(change[1:]) < 0).all()
+    assert abs(change[0]) < 0.5
+    assert change[10] < -6
+
+
+@pytest.mark.parametrize(("name", "decibels"), [("noise, 20 dB", -20), ("noise, 10 dB", -10)])
+def test_noise_is_as_far_below_the_signal_as_its_name_says(noise, name, decibels):
+    added = augmentation.DEGRADATIONS[name](noise, seed=0) - noise
+    np.testing.assert_allclose(20 * np.log10(added.std() / noise.std()), decibels, atol=0.1)
+
+
+def test_coloured_noise_is_5_to_40_db_below_the_signal_and_falls_with_frequency(noise):
+    added = augmentation.coloured_noise(noise, seed=0) - noise
+    below = 20 * np.log10(noise.std(axis=1) / added.std(axis=1))
+    assert below.min() >= 5
+    assert below.max() <= 40
+    assert below.std() > 5
+    assert (spectrum(added)[0] - spectrum(added)[2:]).min() > 3
+    brown = augmentation.coloured_noise(noise, seed=0, snr=(0, 0), slope=(6.02, 6.02)) - noise
+    np.testing.assert_allclose(spectrum(brown)[4] - spectrum(brown)[8], 6.02, atol=0.6)
+
+
+def test_the_other_degradations_do_what_their_names_say(noise):
+    degraded = {name: each(noise, seed=0) for name, each in augmentation.DEGRADATIONS.items()}
+    np.testing.assert_allclose(degraded["30 dB quieter"], noise * 10**-1.5, rtol=1e-4)
+    change = {name: np.abs(spectrum(each) - spectrum(noise)) for name, each in degraded.items()}
+    assert change["MP3, 64 kbit/s"][:9].max() < 1
+    assert change["MP3, 32 kbit/s"].sum() > 2 * change["MP3, 64 kbit/s"].sum()
+    limit = 0.2 * np.abs(noise).max(axis=1, keepdims=True)
+    np.testing.assert_allclose(degraded["clipped"], np.clip(noise, -limit, limit), rtol=1e-6)
+    half = np.abs(np.fft.rfft(degraded["small loudspeaker"]) / np.fft.rfft(noise))[0]
+    np.testing.assert_allclose(half[[900, 6_000]], [10 ** (-3 / 20), 1], atol=0.15)
+    assert half[450] < 0.1
+    reverberation = degraded["reverberant room"] - noise
+    np.testing.assert_allclose(reverberation[:, 22_050:].std() / noise.std(), 1, atol=0.1)
+    click = np.zeros((1, 66_150), np.float32)
+    click[0, 0] = 1
+    tail = np.square(augmentation.DEGRADATIONS["reverberant room"](click, seed=0)[0, 1:])
+    first, later = tail[:1_323].sum(), tail[6_615:7_938].sum()
+    np.testing.assert_allclose(10 * np.log10(first / later), 30, atol=2)
+    shortened = augmentation.shorten(noise, seed=0)
+    np.testing.assert_array_equal(shortened[:, 44_100:], noise[:, :22_050])
+
+
+def test_without_mp3_the_track_is_left_out_with_what_to_do(small_corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(soundfile, "available_formats", dict)
+    with pytest.raises(audio.AudioError, match="cannot write MP3; install the soundfile package"):
+        augmentation.mp3(np.zeros(10, np.float32), seed=0)
+    tracks = dataset.load_tracks(small_corpus)
+    settings = {"n_jobs": 1, "cache": tmp_path, "progress": False}
+    with pytest.raises(audio.AudioError, match="cannot write MP3"):
+        extraction.extract_mfcc(tracks, augmentations=["mp3"], **settings)
 
 
 def test_each_track_augmentation_and_seed_has_draws_of_its_own():

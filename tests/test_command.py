@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from conftest import PROJECT, quick_network
-from gtzan_mfcc import __main__, dataset, predict, training
+from gtzan_mfcc import __main__, augmentation, dataset, predict, training
 
 RATE, WHOLE = 22_050, 66_150
 GENRES = ["drum & bass", 'a, "b"', "民謡"]
@@ -322,11 +322,11 @@ def folder(tmp_path):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Leave the training out, and list on how many rows of what classes it would have been."""
+    """Leave the training out, and list what copies of what classes it would have been on."""
     calls = []
 
     def fit(segments, rows, *, seed):
-        calls.append((len(rows), segments.genres, seed))
+        calls.append((segments.table["augmentation"].iloc[rows].tolist(), segments.genres, seed))
         return untrained(segments.genres)
 
     monkeypatch.setattr(training, "fit_statistics_mlp", fit)
@@ -356,12 +356,16 @@ def test_a_model_is_trained_on_a_folder_and_tells_its_classes_apart(
         assert sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-3)
 
 
-def test_training_takes_all_segments_and_the_seed(run, folder, trained, tmp_path):
-    output = tmp_path / "model.keras"
-    status, out, err = run("train", folder("b", "a"), "--output", output, "--seed=7")
+def test_training_takes_all_segments_with_copies_and_the_seed(run, folder, trained, tmp_path):
+    output, music = tmp_path / "model.keras", folder("b", "a")
+    more = tmp_path / "more"
+    for name in "ab":
+        (more / name).mkdir(parents=True)
+        (music / name / "1.wav").rename(more / name / "2.wav")
+    status, out, err = run("train", music, more, "--output", output, "--seed=7")
     assert (status, out) == (0, f"{output}: a (2), b (2)\n")
     assert "left out" not in err
-    assert trained == [(4, ["a", "b"], 7)]
+    assert trained == [(4 * ["original", *augmentation.ROBUST], ["a", "b"], 7)]
     assert predict.load_model(output).genres == ["a", "b"]
 
 

@@ -69,6 +69,20 @@ def test_copies_follow_the_originals_track_by_track(extract, tracks, settings):
         np.testing.assert_allclose(segments.mfcc[position : position + 2], expected, atol=1e-3)
 
 
+def test_copies_by_functions_of_ones_own(extract, tracks):
+    own = {
+        "half": partial(augmentation.random_gain, factors=(0.5, 0.5)),
+        "noisy": partial(augmentation.white_noise, factors=[1]),
+    }
+    segments = extract(tracks[:1], augmentations=own, seed=3)
+    assert segments.table["augmentation"].unique().tolist() == ["original", *own]
+    y = segments_of(tracks.loc[0, "path"])
+    np.testing.assert_allclose(segments.mfcc[2:4], features.mfcc(y / 2), atol=1e-2)
+    rng = augmentation.track_generator("loud.00000", "noisy", seed=3)
+    noisy = augmentation.white_noise(y, factors=[1], seed=rng)
+    np.testing.assert_allclose(segments.mfcc[4:6], features.mfcc(noisy), atol=1e-3)
+
+
 @pytest.mark.parametrize("rows", [[6, 1], [False, True] + 4 * [False] + [True, False]], ids=str)
 def test_select_keeps_rows_of_array_and_table_together(extract, tracks, rows):
     segments, rows = extract(tracks), np.array(rows)

@@ -1,11 +1,13 @@
 """The notebooks run on a small toy corpus; the committed ones are fit to be read."""
 
+import itertools
 import json
 import re
 
 import nbformat
 import papermill
 import pytest
+import soundfile
 
 from conftest import PROJECT
 from gtzan_mfcc import toy
@@ -15,8 +17,10 @@ QUICK = {
     "1_features_ann": {"epochs": 3},
     "4_cnn_training": {"epochs": 2},
     "6_leakage": {"epochs": 1, "mlp_epochs": 1, "n_folds": 3},
+    "7_robustness": {"epochs": 1, "mlp_epochs": 2, "tracks_per_genre": 5},
     "8_your_own_music": {"epochs": 1},
 }
+WITH_ARTISTS = {"6_leakage", "7_robustness"}
 NEEDS = {"5_evaluation": ["4_cnn_training"]}
 FIGURES = {
     "1_features_ann": {
@@ -39,6 +43,7 @@ FIGURES = {
         "matrix_augmented",
     },
     "6_leakage": {"accuracy_by_split", "matrix_artist"},
+    "7_robustness": {"robustness", "accuracy_by_cutoff"},
     "8_your_own_music": set(),
 }
 
@@ -54,7 +59,12 @@ def run(toy_corpus, tmp_path_factory):
     """Give a function that runs a notebook once, after those it needs, on the toy corpus."""
     work = tmp_path_factory.mktemp("notebooks")
     # With artists and parts enough to keep apart.
-    with_artists = toy.make_corpus(work / "toy", tracks_per_genre=5)
+    with_artists = toy.make_corpus(work / "gtzan" / "genres", tracks_per_genre=5)
+    clips = work / "gtzan" / "clips"
+    for genre, number in itertools.product(("bells", "waltz"), range(60, 64)):
+        (clips / genre).mkdir(parents=True, exist_ok=True)
+        y = toy.make_track(genre, number, seconds=2.5)
+        soundfile.write(clips / genre / f"{genre}.{number:05}.wav", y, 22_050)
     done = {}
 
     def run_once(name):
@@ -62,7 +72,7 @@ def run(toy_corpus, tmp_path_factory):
             for needed in NEEDS.get(name, []):
                 run_once(needed)
             with pytest.MonkeyPatch.context() as patch:
-                corpus = with_artists if name == "6_leakage" else toy_corpus
+                corpus = with_artists if name in WITH_ARTISTS else toy_corpus
                 patch.setenv("GTZAN_DIR", str(corpus))
                 patch.setenv("BUILD_DIR", str(work / "build"))
                 patch.setenv("TQDM_DISABLE", "1")
