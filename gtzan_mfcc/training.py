@@ -29,7 +29,7 @@ def fit(
     batch_size: int = 64,
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 1e-3,
     patience: int | None = 5,
-    class_weight: dict[int, float] | None = None,
+    sample_weight: np.ndarray | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Compile and train a classifier with Adam; the defaults are those of the study's CNN.
@@ -53,8 +53,8 @@ def fit(
     patience : int, optional
         Stop when the validation loss has not fallen for so many epochs, and go back to
         the weights of the best one. With None, or without `validation`, all epochs are run.
-    class_weight : dict of int to float, optional
-        How much a row of each genre counts in the loss; all the same by default.
+    sample_weight : np.ndarray [shape=(n,)], optional
+        How much each row counts in the loss; all the same by default.
     seed : int
         Seed of the shuffle.
 
@@ -72,14 +72,13 @@ def fit(
     settings = {"metrics": ["accuracy"], "steps_per_execution": _STEPS_AT_ONCE}
     adam = keras.optimizers.Adam(learning_rate)
     model.compile(adam, "sparse_categorical_crossentropy", **settings)
-    callbacks = []
-    if patience is not None and validation is not None:
-        callbacks = [keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)]
+    stop = keras.callbacks.EarlyStopping(patience=patience or 0, restore_best_weights=True)
+    callbacks = [stop] if patience is not None and validation is not None else []
     settings = {"epochs": epochs, "batch_size": batch_size, "callbacks": callbacks, "verbose": 0}
-    fitted = model.fit(x, labels, validation_data=validation, class_weight=class_weight, **settings)
-    history = pd.DataFrame(fitted.history)
-    history.index = pd.RangeIndex(1, len(history) + 1, name="epoch")
-    return history
+    settings |= {"validation_data": validation, "sample_weight": sample_weight}
+    fitted = model.fit(x, labels, **settings)
+    index = pd.RangeIndex(1, len(fitted.epoch) + 1, name="epoch")
+    return pd.DataFrame(fitted.history, index=index)
 
 
 def fit_cnn(
@@ -154,8 +153,9 @@ def fit_statistics_mlp(
 ) -> keras.Model:
     """Train networks of `gtzan_mfcc.models.mlp` on statistics of MFCCs, and average them.
 
-    Adam with a learning rate that falls from 0.002 to 0 along a cosine, batches of 64; all
-    epochs are run, so that no row is needed to stop by.
+    Adam with a learning rate that falls from 0.002 to 0 along a cosine; batches of 256 rows, or
+    fewer where an epoch would have less than sixteen of them. All epochs are run, so that no row
+    is needed to stop by. Each genre counts the same, and in it each track, whatever its length.
 
     Parameters
     ----------
@@ -180,20 +180,20 @@ def fit_statistics_mlp(
     Notebook ``6_leakage`` introduces this helper.
     """
     x, labels = segments.mfcc[rows], segments.labels[rows]
-    mean, variance = x.mean((0, 1)), x.var((0, 1))
-    statistics = models.statistics(*x.shape[1:], mean=mean, variance=variance)
+    statistics = models.statistics(*x.shape[1:], mean=x.mean((0, 1)), variance=x.var((0, 1)))
     # Once, and not in each epoch: nothing in them is trained.
     x = statistics.predict(x, batch_size=512, verbose=0)
-    # A genre of few rows would hardly be named if they did not count more.
-    counts = np.bincount(labels, minlength=len(segments.genres)).clip(1)
-    weight = dict(enumerate(np.sqrt(counts.mean() / counts)))
-    schedule = keras.optimizers.schedules.CosineDecay(2e-3, epochs * math.ceil(len(x) / 64))
+    track = segments.table["track"].iloc[rows]
+    weight = 1 / track.map(track.value_counts()).to_numpy(float)
+    weight *= len(x) / len(np.unique(labels)) / np.bincount(labels, weight)[labels]
+    batch = int(np.clip(len(x) / 16, 8, 256))
+    schedule = keras.optimizers.schedules.CosineDecay(2e-3, epochs * math.ceil(len(x) / batch))
     trained = []
     for member_seed in range(seed * 1000, seed * 1000 + members):
-        n_means = segments.mfcc.shape[2] - 1
-        model = models.mlp(x.shape[1], n_means, len(segments.genres), seed=member_seed)
-        settings = {"learning_rate": schedule, "class_weight": weight, "seed": member_seed}
-        fit(model, x, labels, epochs=epochs, **settings)
+        sizes = x.shape[1], segments.mfcc.shape[2] - 1, len(segments.genres)
+        model = models.mlp(*sizes, seed=member_seed)
+        settings = {"learning_rate": schedule, "batch_size": batch, "seed": member_seed}
+        fit(model, x, labels, epochs=epochs, sample_weight=weight, **settings)
         trained.append(model)
     return models.average(statistics, trained)
 
