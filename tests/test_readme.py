@@ -71,7 +71,7 @@ def test_no_line_begins_with_a_mark():
 
 def test_pictures_have_alt_text():
     alts = re.findall(r"!\[([^\]]*)\]", README)
-    assert len(alts) == 15
+    assert len(alts) == 16
     assert all(len(alt) > 20 for alt in alts)
 
 

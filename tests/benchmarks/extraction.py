@@ -12,17 +12,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import audiomentations
 import numpy as np
 import pandas as pd
 import psutil
-import scipy.fft
 import soundfile
 
-from gtzan_mfcc import audio, augmentation, dataset, extraction, features, notebook
+from gtzan_mfcc import audio, augmentation, dataset, extraction, notebook
 from gtzan_mfcc._librosa import librosa
 
 SEED = 0
@@ -205,62 +203,10 @@ def long_file(hours: float) -> dict:
     return {"hours": hours, "hour_file_peak_mb": round(measured["megabytes"])}
 
 
-def profile(n_tracks: int) -> dict:
-    """Time each step on one core; set the sum beside what FFTs and pitch shifts must cost."""
-    ours, study = Stopwatch(n_tracks), Stopwatch(n_tracks)
-    window = np.hanning(2049)[:-1].astype(np.float32)
-    features.mfcc(window)  # The first call imports what librosa needs.
-    for path in corpus(n_tracks)["path"]:
-        segments = np.concatenate(list(audio.segments(ours.time("load", audio.load, path))))
-        copies = [segments]
-        for name in ("white_noise", "pitch_scale"):
-            copies.append(ours.time(name, augmentation.AUGMENTATIONS[name], segments, seed=SEED))
-        mel = [ours.time("mel power of 3 copies", features.mel_power, copy) for copy in copies]
-        for power in [*mel, mel[0] * 4]:
-            ours.time("MFCCs of 4 copies from that", features.cepstrum, power)
-        for signal in np.concatenate(copies):
-            frames = np.lib.stride_tricks.sliding_window_view(np.pad(signal, 1024), 2048)[::512]
-            study.time("(the FFTs of 3 copies alone)", scipy.fft.rfft, frames * window)
-    for path in corpus(n_tracks)["path"]:
-        y, _ = study.time("load", librosa.load, path, sr=22_050)
-        segments = np.concatenate(list(audio.segments(y)))
-        for signal in segments:
-            study.time("pitch shift", librosa.effects.pitch_shift, signal, sr=22_050, n_steps=-2)
-            for _ in range(4):
-                study.time("MFCCs of 4 copies", librosa.feature.mfcc, y=signal, n_mfcc=13)
-        mfcc = features.mfcc(np.concatenate([segments] * 4)).tolist()
-        with tempfile.TemporaryFile("w") as file:
-            study.time("JSON", json.dump, {"mfcc": mfcc}, file, indent=4)
-    must = ours.spent["pitch_scale"] + study.spent.pop("(the FFTs of 3 copies alone)")
-    print(f"\nWhere the time goes, milliseconds a track on one core, mean of {n_tracks} tracks:")
-    for way, stopwatch in (("ours", ours), ("the study's (most of it)", study)):
-        steps = ", ".join(f"{step} {spent:.1f}" for step, spent in stopwatch.spent.items())
-        print(f"  {way}: {steps}; together {sum(stopwatch.spent.values()):.0f}")
-    total = sum(ours.spent.values())
-    print(f"  of ours, pitch shifts and FFTs alone {must:.1f}, which is {must / total:.0%}")
-    return {"one_core_ms_a_track": round(total), "shifts_and_ffts_ms_a_track": round(must)}
-
-
-class Stopwatch:
-    """Milliseconds a track spent on each step."""
-
-    def __init__(self, n_tracks: int) -> None:
-        self.n_tracks = n_tracks
-        self.spent = {}
-
-    def time(self, step: str, work: Callable, *args: object, **settings: object) -> object:
-        """Do some work, and put its time down."""
-        start = time.perf_counter()
-        result = work(*args, **settings)
-        milliseconds = (time.perf_counter() - start) / self.n_tracks * 1000
-        self.spent[step] = self.spent.get(step, 0) + milliseconds
-        return result
-
-
 def main() -> None:
     """Run the parts that are named, by default all, and keep the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["profile", "ratio", "growth", "long"])
+    parser.add_argument("parts", nargs="*", default=["ratio", "growth", "long"])
     parser.add_argument("--tracks", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 200, 400, 1000])
@@ -276,7 +222,6 @@ def main() -> None:
         print(time.perf_counter() - start)
         return
     parts = {
-        "profile": lambda: profile(min(options.tracks, 20)),
         "ratio": lambda: ratio(options.tracks, options.rounds),
         "growth": lambda: growth(tuple(options.sizes)),
         "long": lambda: long_file(options.hours),
