@@ -21,7 +21,7 @@ from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
 STUDY = ("random_gain", "white_noise", "pitch_scale")
 """Names of the study's three augmentations, in the order in which the copies are kept."""
 
-ROBUST = ("resample", "mp3", "coloured_noise", "white_noise", "rerecord", "rerecord_2")
+ROBUST = "resample", "mp3", "coloured_noise", "white_noise", "rerecord", "rerecord_2", "cut to 2 s"
 """Names of those that the model of the package is trained with; notebook 7 says why."""
 
 Seed = int | list[int] | np.random.Generator
@@ -491,7 +491,7 @@ DEGRADATIONS = {
 _FUNCTIONS = (random_gain, white_noise, pitch_scale, resample, equalise, coloured_noise, mp3)
 _FUNCTIONS += (clip, shorten, loudspeaker, room, rerecord)
 AUGMENTATIONS = {function.__name__: function for function in _FUNCTIONS}
-AUGMENTATIONS |= {"rerecord_2": rerecord} | DEGRADATIONS
+AUGMENTATIONS |= {"rerecord_2": rerecord, "cut to 2 s": shorten} | DEGRADATIONS
 """All augmentations by name: functions of signals ``y`` and a keyword ``seed``. Add yours here.
 
 The name decides what is drawn, so ``rerecord_2`` is another copy by the same function."""
