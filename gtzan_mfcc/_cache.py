@@ -151,10 +151,8 @@ def _digest(content: list) -> str:
 def _described(value: Callable) -> list:
     """Describe a function, which JSON cannot hold: an augmentation, perhaps from a notebook."""
     function, settings = getattr(value, "func", value), getattr(value, "keywords", None)
-    return [
-        get_func_code(function)[0],
-        repr([getattr(function, "__kwdefaults__", value), settings]),
-    ]
+    code, defaults = get_func_code(function)[0], getattr(function, "__kwdefaults__", value)
+    return [code, repr([defaults, settings])]
 
 
 def _attempt(work: Callable, track: str, path: str) -> np.ndarray:

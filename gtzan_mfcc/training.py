@@ -72,8 +72,9 @@ def fit(
     settings = {"metrics": ["accuracy"], "steps_per_execution": _STEPS_AT_ONCE}
     adam = keras.optimizers.Adam(learning_rate)
     model.compile(adam, "sparse_categorical_crossentropy", **settings)
-    stop = keras.callbacks.EarlyStopping(patience=patience or 0, restore_best_weights=True)
-    callbacks = [stop] if patience is not None and validation is not None else []
+    callbacks = []
+    if patience is not None and validation is not None:
+        callbacks = [keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)]
     settings = {"epochs": epochs, "batch_size": batch_size, "callbacks": callbacks, "verbose": 0}
     settings |= {"validation_data": validation, "sample_weight": sample_weight}
     fitted = model.fit(x, labels, **settings)
@@ -188,12 +189,12 @@ def fit_statistics_mlp(
     weight *= len(x) / len(np.unique(labels)) / np.bincount(labels, weight)[labels]
     batch = int(np.clip(len(x) / 16, 8, 256))
     schedule = keras.optimizers.schedules.CosineDecay(2e-3, epochs * math.ceil(len(x) / batch))
+    sizes = x.shape[1], segments.mfcc.shape[2] - 1, len(segments.genres)
+    settings = {"learning_rate": schedule, "batch_size": batch, "sample_weight": weight}
     trained = []
     for member_seed in range(seed * 1000, seed * 1000 + members):
-        sizes = x.shape[1], segments.mfcc.shape[2] - 1, len(segments.genres)
         model = models.mlp(*sizes, seed=member_seed)
-        settings = {"learning_rate": schedule, "batch_size": batch, "seed": member_seed}
-        fit(model, x, labels, epochs=epochs, sample_weight=weight, **settings)
+        fit(model, x, labels, epochs=epochs, seed=member_seed, **settings)
         trained.append(model)
     return models.average(statistics, trained)
 

@@ -62,10 +62,8 @@ def test_copies_follow_the_originals_track_by_track(extract, tracks, settings):
     y = segments_of(tracks.loc[1, "path"])
     for position, copy in zip((8, 10, 12, 14), ("original", *copies)):
         seed = augmentation.track_generator("loud.00001", copy, seed=3)
-        expected = features.mfcc(
-            ({"original": lambda y, seed: y} | augmentation.AUGMENTATIONS)[copy](y, seed=seed),
-            **settings,
-        )
+        heard = y if copy == "original" else augmentation.AUGMENTATIONS[copy](y, seed=seed)
+        expected = features.mfcc(heard, **settings)
         np.testing.assert_allclose(segments.mfcc[position : position + 2], expected, atol=1e-3)
 
 
