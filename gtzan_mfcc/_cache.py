@@ -32,19 +32,12 @@ _CODE = [
 
 
 def rows_of_tracks(
-    kind: str,
-    work: partial,
-    tracks: pd.DataFrame,
-    *,
-    n_jobs: int,
-    cache: str | Path | None,
-    strict: bool,
-    progress: bool,
+    kind: str, work: partial, tracks: pd.DataFrame, *, cache: str | Path | None, **how: bool | int
 ) -> tuple[np.ndarray, list[int], pd.DataFrame]:
     """Give the rows that `work` makes of each track's name and path, now or earlier.
 
-    The other parameters are those of `extract_mfcc`. Returned are the rows, how many of them
-    each track has, and the tracks that have none.
+    The other parameters are those of `extract_mfcc`, all of them. Returned are the rows, how many
+    of them each track has, and the tracks that have none.
     """
     folder = Path(cache) if cache is not None else dataset.build_dir() / "cache"
     keys = _keys(work, tracks)
@@ -57,12 +50,12 @@ def rows_of_tracks(
             lock = FileLock(path.with_suffix(".lock")).acquire()
         with lock:
             if not _is_finished(path, files):
-                _make(files, work, tracks, n_jobs, strict, progress)
+                _make(files, work, tracks, **how)
                 _join(files, path)
     counts, reasons = _outcomes(files)
     left_out = tracks[["track", "path"]].assign(reason=pd.Series(reasons, tracks.index, object))
     left_out = left_out[left_out["reason"].notna()].reset_index(drop=True)
-    if strict and len(left_out):
+    if how["strict"] and len(left_out):
         raise audio.AudioError(left_out["reason"][0])
     return _mapped(path), counts, left_out
 

@@ -7,10 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 # Those on which results depend.
-_PACKAGES = (
-    *("audiomentations", "keras", "librosa", "numpy", "scikit-learn", "scipy"),
-    *("soundfile", "soxr", "tensorflow"),
-)
+_PACKAGES = "audiomentations keras librosa numpy scikit-learn scipy soundfile soxr tensorflow"
 
 
 class CacheError(OSError):
@@ -44,4 +41,4 @@ def aside(path: Path) -> Iterator[Path]:
 
 def package_versions() -> dict[str, str]:
     """Give the versions of the packages on which results depend."""
-    return {package: version(package) for package in _PACKAGES}
+    return {package: version(package) for package in _PACKAGES.split()}

@@ -168,7 +168,7 @@ def mlp(n_statistics: int, n_means: int = 19, n_genres: int = 10, *, seed: int =
         x = layers.Dense(units, activation="relu", kernel_regularizer=regularizer)(x)
         x = layers.Dropout(0.3)(x)
     genres = layers.Dense(n_genres, activation="softmax")(x)
-    return keras.Model(statistics, genres, name="mlp")
+    return keras.Model(statistics, genres, name=f"mlp_{seed}")
 
 
 def average(statistics: keras.Model, members: list[keras.Model]) -> keras.Model:
@@ -179,7 +179,7 @@ def average(statistics: keras.Model, members: list[keras.Model]) -> keras.Model:
     statistics : keras.Model
         What comes before all of them.
     members : list of keras.Model
-        With the same input and output.
+        With the same input and output, and different names.
 
     Returns
     -------
@@ -190,11 +190,6 @@ def average(statistics: keras.Model, members: list[keras.Model]) -> keras.Model:
     --------
     Notebook ``6_leakage`` introduces this helper.
     """
-    # Layers of one model need different names, and the members may have the same.
-    members = [
-        keras.Model(member.input, member.output, name=f"member_{number}")
-        for number, member in enumerate(members)
-    ]
     probabilities = [member(statistics.output) for member in members]
     return keras.Model(statistics.input, keras.layers.Average()(probabilities))
 

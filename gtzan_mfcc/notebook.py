@@ -32,7 +32,7 @@ def snapshots_dir() -> Path:
 
 
 def run_dir(corpus: str, seed: int) -> Path:
-    """Return the folder for trained models, one for each corpus and seed.
+    """Return the folder for trained models, one for each corpus and seed; it is made if need be.
 
     Parameters
     ----------
@@ -50,7 +50,9 @@ def run_dir(corpus: str, seed: int) -> Path:
     Notebook ``4_cnn_training`` introduces this helper.
     """
     name = re.sub(r"[^a-z0-9]+", "-", corpus.lower()).strip("-")
-    return dataset.build_dir() / "models" / f"{name}-seed-{seed}"
+    folder = dataset.build_dir() / "models" / f"{name}-seed-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def save_figure(ax: Axes, name: str, corpus: str) -> None:

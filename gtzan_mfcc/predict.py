@@ -1,7 +1,6 @@
 """A song to the probability of each genre, over time and as a whole, by a model in one file."""
 
 import zipfile
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -299,18 +298,10 @@ def predict_files(
             return path, error
 
     # Threads will do: reading, resampling and transforming all let the others run.
-    n_threads = joblib.effective_n_jobs(n_jobs)
-    pool, begun = ThreadPoolExecutor(n_threads), deque()
-    try:
-        for path in paths:
-            begun.append(pool.submit(attempt, path))
-            while begun and (begun[0].done() or len(begun) > 2 * n_threads):
-                yield begun.popleft().result()
-        yield from (future.result() for future in begun)
-    finally:
-        # Waits for the songs that have begun: Python crashes if it ends while TensorFlow runs.
-        # (joblib.Parallel, left early, does not wait.)
-        pool.shutdown(cancel_futures=True)
+    # (joblib.Parallel, left early, does not wait for the songs that have begun, and Python crashes
+    # if it ends while TensorFlow runs.)
+    with ThreadPoolExecutor(joblib.effective_n_jobs(n_jobs)) as pool:
+        yield from pool.map(attempt, paths)
 
 
 def load_model(path: str | Path) -> Classifier:
