@@ -16,7 +16,7 @@ import soundfile
 import soxr
 
 from gtzan_mfcc._librosa import librosa
-from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
+from gtzan_mfcc.audio import SAMPLE_RATE
 
 STUDY = ("random_gain", "white_noise", "pitch_scale")
 """Names of the study's three augmentations, in the order in which the copies are kept."""
@@ -102,8 +102,7 @@ def pitch_scale(
 ) -> np.ndarray:
     """Shift the pitch of each signal by a random number of semitones, keeping its duration.
 
-    The values are those of ``librosa.effects.pitch_shift`` (a phase vocoder, then resampling),
-    to within rounding, in half of its time.
+    By ``librosa.effects.pitch_shift``: a phase vocoder, then resampling.
 
     Parameters
     ----------
@@ -124,52 +123,9 @@ def pitch_scale(
     """
 
     def apply(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        rate = 2.0 ** (-rng.choice(semitones) / 12)
-        stretched = _time_stretch(signal, rate)
-        return librosa.util.fix_length(soxr.resample(stretched, 1 / rate, 1), size=len(signal))
+        return librosa.effects.pitch_shift(signal, sr=SAMPLE_RATE, n_steps=rng.choice(semitones))
 
     return _one_by_one(apply, y, seed)
-
-
-def _time_stretch(y: np.ndarray, rate: float, n_fft: int = 2048) -> np.ndarray:
-    """Do as ``librosa.effects.time_stretch``, with most of its loop over frames in arrays."""
-    # In 64 bits, as librosa does: in the weak bins, rounding would decide how a phase turns.
-    hop, window = n_fft // 4, scipy.signal.get_window("hann", n_fft)
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(y, n_fft // 2), n_fft)[::hop]
-    stft = scipy.fft.rfft(frames * window).astype(np.complex64)
-    window = window.astype(np.float32)
-    frames = scipy.fft.irfft(_phase_vocoder(stft, rate, hop), n_fft) * window
-    # Each frame overlaps with the three before it: add it in four parts.
-    total, weight = np.zeros((2, len(frames) + 3, hop), np.float32)
-    for k in range(4):
-        part = slice(k * hop, (k + 1) * hop)
-        total[k : k + len(frames)] += frames[:, part]
-        weight[k : k + len(frames)] += np.square(window[part])
-    total /= np.where(weight > np.finfo(np.float32).tiny, weight, 1)
-    return librosa.util.fix_length(total.ravel()[n_fft // 2 :], size=round(len(y) / rate))
-
-
-def _phase_vocoder(stft: np.ndarray, rate: float, hop: int) -> np.ndarray:
-    """Do as ``librosa.phase_vocoder``, for frames in rows."""
-    steps = np.arange(0, len(stft), rate)
-    at, share = steps.astype(int), np.float32(steps % 1)[:, np.newaxis]
-    stft = np.pad(stft, ((0, 2), (0, 0)))
-    magnitude, angle = np.abs(stft), np.angle(stft)
-    # From frame to frame a bin turns by what was measured, give or take the whole turns that
-    # bring it nearest to the bin's own frequency.
-    expected = np.linspace(0, np.pi * hop, stft.shape[1])
-    turns = angle[at + 1] - angle[at] - expected
-    turns -= 2 * np.pi * np.round(turns / (2 * np.pi))
-    turns += expected
-    # Step by step in 32 bits, as librosa does: its rounding is heard in the high bins.
-    phase = np.repeat(angle[:1], len(at), axis=0)
-    for k in range(len(at) - 1):
-        np.add(phase[k], turns[k], out=phase[k + 1], casting="same_kind")
-    stretched = np.empty_like(stft, shape=phase.shape)
-    np.cos(phase, out=stretched.real)
-    np.sin(phase, out=stretched.imag)
-    stretched *= (1 - share) * magnitude[at] + share * magnitude[at + 1]
-    return stretched
 
 
 def resample(y: np.ndarray, *, seed: Seed, rates: Range = (4_000, 22_050)) -> np.ndarray:
@@ -282,20 +238,10 @@ def mp3(y: np.ndarray, *, seed: Seed, bitrates: Sequence[int] = (16, 24, 40, 56,
     -------
     augmented : np.ndarray [shape=(..., n), dtype=float32]
 
-    Raises
-    ------
-    AudioError
-        If libsndfile was built without MP3.
-
     See Also
     --------
     Notebook ``7_robustness`` introduces this helper.
     """
-    if "MP3" not in soundfile.available_formats():
-        raise AudioError(
-            f"libsndfile {soundfile.__libsndfile_version__} cannot write MP3; install the "
-            "soundfile package from PyPI, which brings one that can."
-        )
 
     def apply(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         # libsndfile goes from 160 (0) to 8 kbit/s (1), and takes the nearest that MP3 has.
@@ -330,11 +276,8 @@ def clip(y: np.ndarray, *, seed: Seed, share: float = 0.2) -> np.ndarray:
     --------
     Notebook ``7_robustness`` introduces this helper.
     """
-
-    def apply(signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return np.clip(signal, *(np.abs(signal).max() * np.float32([-share, share])))
-
-    return _one_by_one(apply, y, seed)
+    limits = np.float32([-share, share])
+    return _one_by_one(lambda signal, _: np.clip(signal, *(np.abs(signal).max() * limits)), y, seed)
 
 
 def shorten(y: np.ndarray, *, seed: Seed, length: int = 2 * SAMPLE_RATE) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Track table to arrays: MFCCs of every segment, or the 57 features, in parallel and cached."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from gtzan_mfcc import audio, augmentation, features
 from gtzan_mfcc._cache import rows_of_tracks
-from gtzan_mfcc._disk import CacheError, aside
+from gtzan_mfcc._disk import CacheError
 
 __all__ = ["KAGGLE_SEGMENT_LENGTH", "CacheError", "Segments", "extract_features", "extract_mfcc"]
 
@@ -21,12 +21,13 @@ KAGGLE_SEGMENT_LENGTH = audio.SEGMENT_LENGTH - 1
 
 @dataclass(frozen=True)
 class Segments:
-    """MFCCs of many segments, and one row about each.
+    """MFCCs of many segments, and one row about each; or features of your own in their place.
 
     Attributes
     ----------
     mfcc : np.ndarray [shape=(n, frames, n_mfcc), dtype=float32]
-        Memory-mapped, read-only, where it comes from a cache.
+        Memory-mapped, read-only, where it comes from a cache. Features of your own may have any
+        shape that begins with n.
     table : pd.DataFrame
         One row a segment: ``track``, ``genre`` (categorical), ``artist``, ``segment``
         (0, 1, ... in the track), ``augmentation``, ``fault_filtered``.
@@ -40,7 +41,7 @@ class Segments:
 
     mfcc: np.ndarray
     table: pd.DataFrame
-    left_out: pd.DataFrame
+    left_out: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __len__(self) -> int:
         """Count the segments."""
@@ -130,8 +131,6 @@ def extract_mfcc(
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
     """
-    if isinstance(augmentations, str):
-        augmentations = [augmentations]
     known = augmentations if isinstance(augmentations, dict) else augmentation.AUGMENTATIONS
     if unknown := set(augmentations) - set(known):
         raise ValueError(
@@ -155,7 +154,6 @@ def extract_mfcc(
 
 def extract_features(
     tracks: pd.DataFrame,
-    path: str | Path | None = None,
     *,
     whole_tracks: bool = False,
     n_jobs: int = -1,
@@ -169,8 +167,6 @@ def extract_features(
     ----------
     tracks : pd.DataFrame
         What `gtzan_mfcc.dataset.load_tracks` gives.
-    path : str or Path, optional
-        Write the table to this CSV file, too; its folder is made if need be.
     whole_tracks : bool
         One row a track, as ``features_30_sec.csv`` has it, instead of one a segment.
     n_jobs, cache, strict, progress
@@ -208,38 +204,21 @@ def extract_features(
     ]
     table.insert(0, "filename", names)
     table["label"] = pd.Categorical(np.repeat(tracks["genre"].astype(str), counts))
-    if path is not None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with aside(Path(path)) as unfinished:
-            table.to_csv(unfinished, index=False, errors="surrogateescape")
     return table, left_out
 
 
 def _track_mfcc(
-    track: str,
-    path: str,
-    *,
-    copies: dict[str, Callable],
-    seed: int,
-    n_mfcc: int,
-    **spectrum: int,
+    track: str, path: str, *, copies: dict[str, Callable], seed: int, n_mfcc: int, **spectrum: int
 ) -> np.ndarray:
     # Each augmentation has a generator of its own, which goes on from batch to batch.
     draw = {name: augmentation.track_generator(track, name, seed=seed) for name in copies}
     mfcc = {name: [] for name in ("original", *copies)}
     shortest = audio.shortest_segment(spectrum["hop_length"])
     for batch in audio.segments(audio.blocks(path), shortest=shortest):
-        original = features.mel_power(batch, **spectrum)
-        mfcc["original"].append(features.cepstrum(original, n_mfcc))
+        mfcc["original"].append(features.mfcc(batch, n_mfcc=n_mfcc, **spectrum))
         for name, augment in copies.items():
-            if getattr(augment, "func", augment) is augmentation.random_gain:
-                # Louder by a factor is stronger by its square: no need to transform it again.
-                # What the augmentation makes of a signal that is 1 is the factor.
-                factor = augment(np.ones((len(batch), 1), np.float32), seed=draw[name])
-                mel = original * np.square(factor)[:, np.newaxis]
-            else:
-                mel = features.mel_power(augment(batch, seed=draw[name]), **spectrum)
-            mfcc[name].append(features.cepstrum(mel, n_mfcc))
+            copy = augment(batch, seed=draw[name])
+            mfcc[name].append(features.mfcc(copy, n_mfcc=n_mfcc, **spectrum))
     return np.concatenate([batch for batches in mfcc.values() for batch in batches])
 
 

@@ -18,23 +18,13 @@ N_MFCC = 13
 
 _SUMMARISED = ["chroma_stft", "rms", "spectral_centroid", "spectral_bandwidth", "rolloff"]
 _SUMMARISED += ["zero_crossing_rate", "harmony", "perceptr"]
-FEATURE_NAMES = [
-    f"{feature}_{statistic}" for feature in _SUMMARISED for statistic in ("mean", "var")
-]
+FEATURE_NAMES = [f"{feature}_{moment}" for feature in _SUMMARISED for moment in ("mean", "var")]
 FEATURE_NAMES += ["tempo"]
 FEATURE_NAMES += [f"mfcc{i}_{statistic}" for i in range(1, 21) for statistic in ("mean", "var")]
 """The 57 feature columns of Kaggle's tables, in its order and spelling."""
 
 
-def mfcc(
-    y: np.ndarray,
-    *,
-    sample_rate: int = SAMPLE_RATE,
-    n_mfcc: int = N_MFCC,
-    n_fft: int = N_FFT,
-    hop_length: int = HOP_LENGTH,
-    n_mels: int = N_MELS,
-) -> np.ndarray:
+def mfcc(y: np.ndarray, *, n_mfcc: int = N_MFCC, **spectrum: int) -> np.ndarray:
     """Mel-frequency cepstral coefficients of one signal or of many at once.
 
     The values are those of ``librosa.feature.mfcc``, signal by signal, in a third of its
@@ -45,16 +35,10 @@ def mfcc(
     ----------
     y : np.ndarray [shape=(..., n)]
         One signal, or several of the same length.
-    sample_rate : int
-        Sample rate of `y` in Hz.
     n_mfcc : int
         How many coefficients to keep, from the first.
-    n_fft : int
-        Length of the Fourier transform in samples.
-    hop_length : int
-        Samples from one frame to the next.
-    n_mels : int
-        How many mel bands.
+    **spectrum
+        ``sample_rate``, ``n_fft``, ``hop_length`` and ``n_mels`` of `mel_power`.
 
     Returns
     -------
@@ -70,8 +54,7 @@ def mfcc(
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
     """
-    mel = mel_power(y, sample_rate=sample_rate, n_fft=n_fft, hop_length=hop_length, n_mels=n_mels)
-    return cepstrum(mel, n_mfcc)
+    return cepstrum(mel_power(y, **spectrum), n_mfcc)
 
 
 def mel_power(
@@ -88,8 +71,14 @@ def mel_power(
     ----------
     y : np.ndarray [shape=(..., n)]
         One signal, or several of the same length.
-    sample_rate, n_fft, hop_length, n_mels
-        As for `mfcc`.
+    sample_rate : int
+        Sample rate of `y` in Hz.
+    n_fft : int
+        Length of the Fourier transform in samples.
+    hop_length : int
+        Samples from one frame to the next.
+    n_mels : int
+        How many mel bands.
 
     Returns
     -------

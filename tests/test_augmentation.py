@@ -220,16 +220,6 @@ def test_the_other_degradations_do_what_their_names_say(noise):
     np.testing.assert_array_equal(shortened[:, 44_100:], noise[:, :22_050])
 
 
-def test_without_mp3_the_track_is_left_out_with_what_to_do(small_corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(soundfile, "available_formats", dict)
-    with pytest.raises(audio.AudioError, match="cannot write MP3; install the soundfile package"):
-        augmentation.mp3(np.zeros(10, np.float32), seed=0)
-    tracks = dataset.load_tracks(small_corpus)
-    settings = {"n_jobs": 1, "cache": tmp_path, "progress": False}
-    with pytest.raises(audio.AudioError, match="cannot write MP3"):
-        extraction.extract_mfcc(tracks, augmentations=["mp3"], **settings)
-
-
 def test_each_track_augmentation_and_seed_has_draws_of_its_own():
     def draw(track, name, seed):
         return augmentation.track_generator(track, name, seed=seed).random()

@@ -200,7 +200,6 @@ def test_names_of_augmentations_are_checked_before_the_work(extract, tracks, cac
     with pytest.raises(ValueError, match="no augmentation reverb; there are random_gain"):
         extract(tracks, augmentations=["reverb"])
     assert not cache.exists()
-    assert len(extract(tracks, augmentations="random_gain")) == 16
 
 
 def test_the_number_of_workers_and_the_order_of_tracks_change_no_byte(spoiled_tracks, tmp_path):
@@ -221,8 +220,9 @@ def test_the_number_of_workers_and_the_order_of_tracks_change_no_byte(spoiled_tr
 def test_features_are_in_the_form_of_kaggles_tables(
     extract_features, tracks, tmp_path, monkeypatch, whole_tracks
 ):
-    path = tmp_path / "new" / "mine.csv"
-    table, left_out = extract_features(tracks, path, whole_tracks=whole_tracks)
+    path = tmp_path / "mine.csv"
+    table, left_out = extract_features(tracks, whole_tracks=whole_tracks)
+    table.to_csv(path, index=False)
     assert list(table) == ["filename", "length", *features.FEATURE_NAMES, "label"]
     if whole_tracks:
         names, length, start = [f"{track}.wav" for track in tracks["track"]], 154_350, 0
@@ -238,11 +238,10 @@ def test_features_are_in_the_form_of_kaggles_tables(
     ours = table.loc[row, features.FEATURE_NAMES].astype(float)
     np.testing.assert_allclose(ours, features.tabular_features(y), rtol=1e-4)
     pd.testing.assert_frame_equal(dataset.load_feature_table(path), table)
-    # The same file is written without the work.
+    # The same again without the work.
     monkeypatch.delattr(features, "tabular_features")
-    again = tmp_path / "again.csv"
-    extract_features(tracks, again, whole_tracks=whole_tracks)
-    assert again.read_bytes() == path.read_bytes()
+    again, _ = extract_features(tracks, whole_tracks=whole_tracks)
+    pd.testing.assert_frame_equal(again, table)
 
 
 def test_features_keep_a_last_piece_of_kaggles_length(extract_features, small_corpus, tone):
