@@ -9,7 +9,7 @@ export TQDM_DISABLE := 1
 NEED_GTZAN := $(BIN)/python -c "from gtzan_mfcc import dataset; \
 	dataset.find_corpus() or exit('No GTZAN: run make data, or set GTZAN_DIR.')"
 
-.PHONY: help notebooks test fuzz snapshots pretrained bench data lab lint lock clean
+.PHONY: help notebooks test snapshots pretrained bench peers data lab lint lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -21,9 +21,6 @@ notebooks: .venv/installed  ## run every notebook; results in build/notebooks
 
 test: .venv/dev  ## run the tests
 	$(BIN)/python -m pytest
-
-fuzz: .venv/dev  ## try what nobody has thought of: spoilt files, random tables (three minutes)
-	$(BIN)/python -m pytest tests/fuzz
 
 snapshots: .venv/installed  ## run the notebooks in place on GTZAN; rewrite snapshots/
 	$(NEED_GTZAN)
@@ -39,6 +36,9 @@ bench: .venv/dev  ## measure extraction, training and prediction (half an hour)
 	$(BIN)/python tests/benchmarks/extraction.py
 	$(BIN)/python tests/benchmarks/training.py
 	$(BIN)/python tests/benchmarks/prediction.py
+
+peers: .venv/dev  ## train the networks of others on our folds (two hours)
+	$(BIN)/python tests/benchmarks/peers.py
 
 data: .venv/installed  ## download GTZAN into data/ (over 1 GB, no account needed)
 	TQDM_DISABLE= $(BIN)/python data/download.py
