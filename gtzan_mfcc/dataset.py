@@ -128,14 +128,11 @@ def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = Non
     """
     if per_genre is not None and per_genre < 1:
         raise ValueError(f"per_genre is {per_genre}; take 1 or more, or None for all tracks.")
-    if folder is None:
-        folder = find_corpus()
-    if folder is None:
-        folder = toy.make_corpus(project_dir() / "data" / "toy")
-    folder = Path(folder).expanduser()
+    folder = Path(folder or find_corpus() or toy.make_corpus(project_dir() / "data" / "toy"))
+    folder = folder.expanduser()
     files = _sound_files(folder)
     own_facts = folder / "tracks.csv"
-    facts = _facts(own_facts if own_facts.is_file() else _GTZAN_FACTS)
+    facts = load_facts(own_facts if own_facts.is_file() else _GTZAN_FACTS)
     tracks = pd.DataFrame(
         {
             "track": [_track_name(path) for path in files],
@@ -163,13 +160,6 @@ def _sound_files(folder: Path) -> list[Path]:
         and not path.name.startswith(".")
         and not path.parent.name.startswith(".")
     ]
-    classes = {path.parent.name for path in files}
-    for name in ("genres_original", "genres"):
-        # With sound in it, it is a class of somebody's own.
-        if (folder / name).is_dir() and name not in classes:
-            raise DatasetError(
-                f"{folder} holds a folder {name}; name that one, {folder / name}, instead."
-            )
     if not files:
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
         raise DatasetError(
@@ -187,15 +177,37 @@ def _track_name(path: Path) -> str:
     return path.stem if of_gtzan else f"{genre}/{path.stem}"
 
 
-def _facts(path: Path) -> pd.DataFrame:
-    """Read artist, fault-filtered part and whatever else is known of each track."""
+def load_facts(path: str | Path = _GTZAN_FACTS) -> pd.DataFrame:
+    """Read what is known of each track, such as its artist.
+
+    Parameters
+    ----------
+    path : str or Path
+        A table with the column ``track``. By default the one that comes with the package, of
+        all 1,000 tracks of GTZAN.
+
+    Returns
+    -------
+    facts : pd.DataFrame
+        ``track``, ``artist``, ``fault_filtered``, ``replica_of`` (empty where the table lacks
+        them) and whatever else it has, as strings.
+
+    Raises
+    ------
+    DatasetError
+        If the table has no column ``track``.
+
+    See Also
+    --------
+    Notebook ``6_leakage`` introduces this helper.
+    """
     facts = pd.read_csv(path, dtype="string")
     if "track" not in facts:
         raise DatasetError(
             f"{path} has the columns {', '.join(facts)}, and no column named track; add it, with "
             "names such as blues.00000, or take the file away."
         )
-    wanted = ["track", "artist", "fault_filtered"]
+    wanted = ["track", "artist", "fault_filtered", "replica_of"]
     facts = facts.reindex(columns=[*wanted, *facts.columns.difference(wanted, sort=False)])
     return facts.drop(columns=["genre", "path"], errors="ignore").drop_duplicates("track")
 
@@ -218,20 +230,25 @@ def corpus_label(tracks: Iterable[str]) -> str:
     Notebook ``1_features_ann`` introduces this helper.
     """
     names = set(tracks)
-    if names <= set(_facts(_GTZAN_FACTS)["track"]):
+    if names <= set(load_facts()["track"]):
         return f"GTZAN, {len(names):,} of its 1,000 tracks" if len(names) < 1000 else "GTZAN"
     if all(name.partition(".")[0] in toy.GENRES for name in names):
         return f"toy corpus (synthetic, not music), {len(names):,} tracks"
     return f"your own corpus, {len(names):,} tracks"
 
 
-def find_feature_table(folder: str | Path | None = None) -> Path | None:
-    """Find Kaggle's ``features_3_sec.csv`` beside the corpus.
+def find_feature_table(
+    folder: str | Path | None = None, name: str = "features_3_sec.csv"
+) -> Path | None:
+    """Find one of Kaggle's feature tables beside the corpus.
 
     Parameters
     ----------
     folder : str or Path, optional
         The corpus; by default what `find_corpus` finds.
+    name : str
+        ``features_3_sec.csv``, with a row a segment, or ``features_30_sec.csv``, with a row a
+        track.
 
     Returns
     -------
@@ -243,7 +260,7 @@ def find_feature_table(folder: str | Path | None = None) -> Path | None:
     Notebook ``1_features_ann`` introduces this helper.
     """
     folder = folder or find_corpus()
-    path = folder and Path(folder).parent / "features_3_sec.csv"
+    path = folder and Path(folder).parent / name
     return path if path and path.is_file() else None
 
 
@@ -265,8 +282,8 @@ def load_feature_table(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     DatasetError
-        If the file is missing, is no table, lacks columns or rows, or has cells that are
-        not finite numbers or labels.
+        If the file is missing, is no table, lacks columns or rows, names a file twice, or has
+        cells that are not finite numbers or labels.
 
     See Also
     --------
@@ -278,21 +295,19 @@ def load_feature_table(path: str | Path) -> pd.DataFrame:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: not a table that can be read ({error}).") from error
-    if missing := [column for column in columns if column not in table]:
+    if missing := [column for column in columns if column not in table] or table.empty:
         raise DatasetError(
-            f"{path} lacks {len(missing)} of the {len(columns)} columns: {', '.join(missing)}; "
+            f"{path} has {len(table)} rows, and lacks of the {len(columns)} columns: {missing}; "
             "download it again, or make it anew with extract_features."
         )
-    if table.empty:
-        raise DatasetError(f"{path} has columns but no rows; download it again.")
     table = table[columns]
     bad = ~np.isfinite(table[FEATURE_NAMES].apply(pd.to_numeric, errors="coerce"))
-    bad["label"] = table["label"].isna()
+    bad["label"], bad["filename"] = table["label"].isna(), table["filename"].duplicated()
     if bad.any(axis=None):
         row = bad.any(axis=1).idxmax()
         raise DatasetError(
-            f"{path}: {bad.to_numpy().sum()} cells are empty or not finite numbers, the first in "
-            f"row {row + 2}, column {bad.loc[row].idxmax()}; download it again."
+            f"{path}: {bad.to_numpy().sum()} cells are empty, no finite numbers or a file named "
+            f"twice, the first in row {row + 2}, column {bad.loc[row].idxmax()}; download it again."
         )
     genres = sorted(table["label"].unique())
     return table.assign(label=pd.Categorical(table["label"], categories=genres))

@@ -95,7 +95,6 @@ def test_folds_by_segment_are_a_partition_of_the_rows(table, n_folds, seed):
 @given(corpora())
 def test_a_warning_names_the_genres_of_a_single_group_and_no_other(by, table):
     testable, single = reckon(table, by)
-    assert splits.one_group_genres(table, by) == single
     assume(len(set(testable.values())) >= 2)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -192,12 +191,61 @@ def test_no_group_leaks_through_a_genre_of_its_own():
 
 def test_an_unknown_group_is_the_track_alone_and_a_replica_goes_with_its_original():
     artists = [None, None, np.nan, "X", "X"]
-    table = pd.DataFrame({"track": [*"aabcd"], "artist": artists, "genre": [*"rrrjj"]})
-    table["replica_of"] = [None, None, "a", None, None]
+    table = pd.DataFrame({"track": [*"aabcd"], "artist": artists})
     assert splits.group(table, "artist").tolist() == [*"aabXX"]
-    assert splits.group(table, "track").tolist() == [*"aabcd"]
-    assert splits.group(table, "replica_of").tolist() == [*"aaacd"]
-    assert splits.one_group_genres(table) == ["j"]
+    table["replica_of"] = pd.NA
+    assert splits.group(table, "artist").tolist() == [*"aabXX"]
+    # b is a replica of a, and by nobody known; then a replica of one by X.
+    assert splits.group(
+        table.assign(replica_of=[None, None, "a", None, None]), "artist"
+    ).tolist() == [*"aaaXX"]
+    table = table.assign(replica_of=[None, None, "c", None, np.nan])
+    assert splits.group(table, "artist").tolist() == [*"aaXXX"]
+    assert splits.group(table, "track").tolist() == [*"aabbd"]
+
+
+def test_replicas_by_two_artists_make_them_one_and_an_original_need_not_be_there():
+    table = pd.DataFrame({"track": [*"abcdef"], "artist": [*"XYYZZW"]})
+    table["replica_of"] = ["gone", "gone", None, None, "f", None]
+    assert splits.group(table, "artist").tolist() == [*"XXXWWW"]
+    assert splits.group(table, "track").tolist() == [*"aacdee"]
+
+
+@pytest.mark.parametrize("by", ["track", "artist"])
+def test_no_split_but_by_segment_parts_a_replica_from_its_original(by):
+    facts = dataset.load_facts()
+    table = facts.assign(genre=facts["track"].str.split(".").str[0], augmentation="original")
+    pairs = table.dropna(subset="replica_of")
+    for seed in range(3):
+        for train, test in splits.folds(table, by, seed=seed):
+            tested = table["track"].iloc[test]
+            assert (pairs["track"].isin(tested) == pairs["replica_of"].isin(tested)).all()
+            assert (
+                splits.check_leakage(table.iloc[train], table.iloc[test], [by])["replica_of"] == []
+            )
+    train, test = splits.folds(table, "segment")[0]
+    leakage = splits.check_leakage(table.iloc[train], table.iloc[test])
+    parted = pairs["track"].isin(table["track"].iloc[test]) != pairs["replica_of"].isin(
+        table["track"].iloc[test]
+    )
+    named = {*pairs["track"][parted], *pairs["replica_of"][parted]}
+    assert set(leakage["replica_of"]) >= named & set(table["track"].iloc[test])
+    assert leakage["track"] == []
+
+
+def test_replicas_are_found_by_their_features_whatever_the_level_of_the_features():
+    rng = np.random.default_rng(0)
+    tracks = rng.normal(size=(40, 1, 20)) * 100
+    tracks[[7, 30]] = tracks[3]
+    x = (tracks + rng.normal(size=(40, 6, 20))).reshape(240, 20)
+    table = pd.DataFrame({"track": np.repeat([f"t{k:02d}" for k in range(40)], 6)})
+    assert splits.find_replicas(x, table).to_dict() == {"t07": "t03", "t30": "t03"}
+    assert splits.find_replicas(x, table, limit=1e-9).empty
+    order = rng.permutation(240)
+    assert splits.find_replicas(x[order], table.iloc[order]).to_dict() == {
+        "t07": "t03",
+        "t30": "t03",
+    }
 
 
 @pytest.mark.parametrize(
