@@ -1,22 +1,29 @@
 """Predictions to scores: by segment, by genre, by track, in k folds, with intervals."""
 
-import hashlib
-import json
+import inspect
+import pickle
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import joblib
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 from sklearn.metrics import classification_report, confusion_matrix
 
-from gtzan_mfcc import dataset, splits
+from gtzan_mfcc import augmentation, dataset, splits
 from gtzan_mfcc._disk import aside, package_versions, writing_to
 from gtzan_mfcc._progress import bar
 
 if TYPE_CHECKING:  # Counting must not wait for TensorFlow.
     from gtzan_mfcc.extraction import Segments
+
+SPLITS = ("segment", "track", "artist", "fault_filtered")
+"""The splits of a report card: each keeps more together than the one before."""
 
 
 def genre_report(true: Sequence[str], predicted: Sequence[str], genres: list[str]) -> pd.DataFrame:
@@ -70,12 +77,8 @@ def genre_confusion(
     --------
     Notebook ``1_features_ann`` introduces this helper.
     """
-    counts = confusion_matrix(list(true), list(predicted), labels=genres)
-    return pd.DataFrame(
-        counts,
-        index=pd.Index(genres, name="true genre"),
-        columns=pd.Index(genres, name="predicted genre"),
-    )
+    names = [pd.Index(genres, name=f"{which} genre") for which in ("true", "predicted")]
+    return pd.DataFrame(confusion_matrix(list(true), list(predicted), labels=genres), *names)
 
 
 def track_vote(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -90,15 +93,15 @@ def track_vote(predictions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     votes : pd.DataFrame
-        Indexed by track: ``genre``, ``predicted``, and one column a genre with the mean
-        probability.
+        Indexed by track (by ``seed`` and track, if `predictions` has that column): ``genre``,
+        ``predicted``, and one column a genre with the mean probability.
 
     See Also
     --------
     Notebook ``5_evaluation`` introduces this helper.
     """
     genres = list(predictions["genre"].cat.categories)
-    by_track = predictions.groupby("track")
+    by_track = predictions.groupby([key for key in ("seed", "track") if key in predictions])
     votes = by_track[genres].mean()
     votes.insert(0, "genre", by_track["genre"].first().astype(str))
     votes.insert(1, "predicted", votes[genres].idxmax(axis=1))
@@ -195,8 +198,8 @@ def cross_validate(
     ----------
     fit_model : callable
         Called with the segments and the rows to train on; gives a trained Keras model or
-        scikit-learn classifier with a ``decision_function``. One of those in
-        `gtzan_mfcc.training`, a ``functools.partial`` of one, or your own.
+        scikit-learn classifier. One of those in `gtzan_mfcc.training`, a ``functools.partial`` of
+        one, or your own; or what `recipe` makes of a classifier or a network.
     segments : Segments
         From `gtzan_mfcc.extraction.extract_mfcc`.
     folds : sequence of (train, test)
@@ -231,17 +234,54 @@ def cross_validate(
     made_by = _key(fit_model, segments)
     done = []
     for number, (train, test) in enumerate(bar(folds, "fold", progress)):
-        rows = json.dumps([train.tolist(), test.tolist()]).encode()
-        path = folder / f"{hashlib.sha256(made_by + rows).hexdigest()[:16]}.npz"
+        path = folder / f"{joblib.hash([made_by, train.tolist(), test.tolist()])}.npz"
         if not path.is_file():
-            tested = _test_once(fit_model, segments, train, test)
+            started = time.perf_counter()
+            model = fit_model(segments, train)
+            seconds = round(time.perf_counter() - started, 2)
+            tested = _genre_scores(model, segments, test)
             with writing_to(folder), aside(path) as unfinished:
-                np.savez(unfinished, **tested)
+                np.savez(unfinished, scores=tested, fit_seconds=seconds)
         with np.load(path) as kept:
             table = segments.table.iloc[test].assign(fold=number, fit_seconds=kept["fit_seconds"])
             by_genre = pd.DataFrame(kept["scores"], table.index, segments.genres)
         done.append(pd.concat([table, by_genre], axis=1))
     return pd.concat(done, ignore_index=True)
+
+
+def recipe(model: object, seed: int = 0) -> Callable[["Segments", np.ndarray], object]:
+    """Make a function that trains a model, for `cross_validate`.
+
+    Parameters
+    ----------
+    model : function, scikit-learn classifier or Keras model
+        A function is one already. A classifier is cloned for each training. Of a Keras model the
+        layers are taken; `gtzan_mfcc.training.fit_network` trains them from the start.
+    seed : int
+        Handed on to what takes one, as ``seed`` or ``random_state``.
+
+    Returns
+    -------
+    fit_model : callable
+        From segments and rows to a trained model.
+
+    See Also
+    --------
+    Notebook ``6_leakage`` introduces this helper.
+    """
+    if hasattr(model, "get_params"):
+        states = [name for name in model.get_params() if name.endswith("random_state")]
+        classifier = clone(model).set_params(**dict.fromkeys(states, seed))
+        return partial(_fit_classifier, classifier=classifier)
+    if hasattr(model, "get_config"):
+        from gtzan_mfcc.training import fit_network
+
+        model = partial(fit_network, network=model.to_json())
+    return partial(model, seed=seed) if "seed" in inspect.signature(model).parameters else model
+
+
+def _fit_classifier(segments: "Segments", rows: np.ndarray, *, classifier: object) -> object:
+    return clone(classifier).fit(segments.mfcc[rows], segments.labels[rows])
 
 
 def scores(predictions: pd.DataFrame, *, by: str = "track", seed: int = 0) -> dict:
@@ -250,7 +290,7 @@ def scores(predictions: pd.DataFrame, *, by: str = "track", seed: int = 0) -> di
     Parameters
     ----------
     predictions : pd.DataFrame
-        From `cross_validate`.
+        From `cross_validate`; of several seeds, if it has a column ``seed``.
     by : str
         ``"track"`` or ``"artist"``: what the bootstrap of the intervals draws.
     seed : int
@@ -261,74 +301,208 @@ def scores(predictions: pd.DataFrame, *, by: str = "track", seed: int = 0) -> di
     scores : dict
         ``segment_accuracy``, ``track_accuracy``, ``segment_interval`` and
         ``track_interval`` (95 %), ``balanced_accuracy`` and ``macro_f1`` (by track, over
-        the genres that were tested), ``tracks``, ``segments``.
+        the genres that were tested), ``majority`` (the share of the genre with most tracks),
+        the numbers of ``genres``, ``tracks`` and ``segments``; of several seeds the means of all
+        of them, and ``least`` and ``greatest``, the track accuracies of the worst and the best.
 
     See Also
     --------
     Notebook ``6_leakage`` introduces this helper.
     """
     genres = list(predictions["genre"].cat.categories)
+    drawn = splits.group(predictions, by)
     segment_right = (predictions[genres].idxmax(axis=1) == predictions["genre"]).to_numpy()
     votes, groups = _votes(predictions, by)
-    track_right = (votes["genre"] == votes["predicted"]).to_numpy()
+    track_right = votes["genre"] == votes["predicted"]
     report = genre_report(votes["genre"], votes["predicted"], genres)
     report = report.loc[sorted(set(votes["genre"]))]
+    n_seeds, seeds = 1, {}
+    if "seed" in predictions:
+        by_seed = track_right.groupby("seed").mean()
+        n_seeds, seeds = len(by_seed), {"least": by_seed.min(), "greatest": by_seed.max()}
     return {
         "segment_accuracy": segment_right.mean(),
-        "segment_interval": bootstrap_interval(
-            segment_right, splits.group(predictions, by), seed=seed
-        ),
+        "segment_interval": bootstrap_interval(segment_right, drawn, seed=seed),
         "track_accuracy": track_right.mean(),
         "track_interval": bootstrap_interval(track_right, groups, seed=seed),
+        **seeds,
         "balanced_accuracy": report["recall"].mean(),
         "macro_f1": report["f1-score"].mean(),
-        "tracks": len(votes),
-        "segments": len(predictions),
+        "majority": report["support"].max() / len(votes),
+        "genres": len(report),
+        "tracks": len(votes) // n_seeds,
+        "segments": len(predictions) // n_seeds,
     }
+
+
+def report_card(
+    model: object,
+    x: np.ndarray | pd.DataFrame,
+    table: pd.DataFrame,
+    *,
+    by: Sequence[str] = SPLITS,
+    n_folds: int = 5,
+    seeds: Sequence[int] = (0,),
+    **settings: object,
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Tell what a model's score on GTZAN is worth: the same model under one split after another.
+
+    Parameters
+    ----------
+    model : function, scikit-learn classifier or Keras model
+        As for `recipe`.
+    x : np.ndarray or pd.DataFrame [shape=(n, ...)]
+        One row a segment, or a track: MFCCs, or features of your own.
+    table : pd.DataFrame
+        What is known of each row: ``track`` and ``genre``, and ``segment`` (its number in the
+        track) and ``augmentation``, if there is more than one row a track. The facts of
+        `gtzan_mfcc.dataset.load_facts` are added where it has no columns for them.
+    by : sequence of str
+        Splits: ``"segment"`` for rows at random, ``"fault_filtered"``, or what
+        `gtzan_mfcc.splits.folds` takes.
+    n_folds : int
+        Number of folds, but with ``"fault_filtered"``: its ``train`` and ``valid`` train, and
+        its ``test`` tests.
+    seeds : sequence of int
+        For each, folds are drawn anew, and the model is trained anew.
+    **settings
+        ``cache`` and ``progress`` of `cross_validate`.
+
+    Returns
+    -------
+    card : pd.DataFrame
+        One row a split, indexed by ``split`` and ``tested_on``: the scores of `scores`, with
+        ``segment_low``, ``segment_high``, ``track_low`` and ``track_high`` for its intervals
+        (which draw artists), and a ``remark`` that names what cannot be tested. Original
+        segments are tested; copies train, but those of
+        `gtzan_mfcc.augmentation.DEGRADATIONS`: they are tested, each in a row of its own.
+        The row ``leak`` is the difference in accuracy between ``segment`` and ``artist``, on the
+        tracks of both.
+    predictions : dict of str to pd.DataFrame
+        By split: the predictions of `cross_validate`, and their ``seed``.
+
+    Raises
+    ------
+    ValueError
+        If `table` does not fit `x`, lacks names, or names a segment twice.
+
+    See Also
+    --------
+    Notebook ``6_leakage`` introduces this helper.
+    """
+    segments, rows, told = _segments(x, table), {}, {}
+    for each in by:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                folds = [_folds(segments.table, each, n_folds, seed) for seed in seeds]
+            except ValueError as error:
+                rows[each, "original"] = {"remark": f"not tested: {error}"}
+                continue
+        runs = [
+            cross_validate(recipe(model, seed), segments, parts, **settings)
+            for seed, parts in zip(seeds, folds)
+        ]
+        told[each] = pd.concat(runs, keys=seeds, names=["seed"]).reset_index("seed")
+        remarks = [str(warning.message) for warning in caught]
+        if each in segments.table:
+            unknown = segments.table["track"][segments.table[each].isna()].nunique()
+            remarks += [f"{unknown} tracks have no {each}."] * (unknown > 0)
+        for copy, predictions in told[each].groupby("augmentation", sort=False):
+            score = scores(predictions, by="artist")
+            for level in ("segment", "track"):
+                score[f"{level}_low"], score[f"{level}_high"] = score.pop(f"{level}_interval")
+            rows[each, copy] = score | {"remark": " ".join(dict.fromkeys(remarks))}
+    if {"segment", "artist"} <= told.keys():
+        leaky, fair = (told[each].query("augmentation == 'original'") for each in SPLITS[::2])
+        leaky = leaky[leaky["track"].isin(fair["track"])]
+        names = ("track_accuracy", "track_low", "track_high", "tracks", "remark")
+        leak = (
+            *paired_interval(leaky, fair, by="artist"),
+            fair["track"].nunique(),
+            "segment - artist",
+        )
+        rows["leak", "original"] = dict(zip(names, leak))
+    card = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["split", "tested_on"])
+    return card, told
+
+
+def _segments(x: np.ndarray | pd.DataFrame, table: pd.DataFrame) -> "Segments":
+    """Check the rows of a report card, and add what is known of their tracks."""
+    from gtzan_mfcc.extraction import Segments
+
+    x, table = np.asarray(x), table.reset_index(drop=True)
+    if len(x) != len(table) or not {"track", "genre"} <= set(table):
+        raise ValueError(
+            f"x has {len(x):,} rows, and the table {len(table):,}, with {', '.join(table)}; they "
+            "need as many, and the columns track and genre."
+        )
+    known = dataset.load_facts().drop(columns=table.columns.drop("track"), errors="ignore")
+    table = {"segment": 0, "augmentation": "original"} | dict(table.merge(known, how="left"))
+    table = pd.DataFrame(table)
+    wrong = table[["track", "genre"]].isna().any(axis=1)
+    wrong |= table.duplicated(["track", "segment", "augmentation"])
+    wrong |= table.groupby("track")["genre"].transform("nunique") > 1
+    if wrong.any():
+        raise ValueError(
+            f"row {wrong.idxmax()} of the table ({table['track'][wrong.idxmax()]}) has no track or "
+            "genre, is there twice, or is of a track with several genres. Rows of one track are "
+            "numbered in the column segment."
+        )
+    return Segments(x, table.assign(genre=pd.Categorical(table["genre"].astype(str))))
+
+
+def _folds(table: pd.DataFrame, by: str, n_folds: int, seed: int) -> list[splits.Split]:
+    """Divide the rows; test original segments and degraded copies of them, which never train."""
+    if by in table and table[by].isna().all():
+        raise ValueError(f"no {by} is known.")
+    degraded = table["augmentation"].isin(augmentation.DEGRADATIONS).to_numpy()
+    original, rows = (table["augmentation"] == "original").to_numpy(), np.flatnonzero(~degraded)
+    if by == "fault_filtered":
+        *fit, test = splits.fault_filtered(table.iloc[rows])
+        folds = [(np.concatenate(fit), test)]
+    else:
+        folds = splits.folds(table.iloc[rows], by, n_folds=n_folds, seed=seed)
+    place = pd.MultiIndex.from_frame(table[["track", "segment"]])
+    tested = [place.isin(place[rows[test]][original[rows[test]]]) for _, test in folds]
+    tested = [np.flatnonzero(here & (original | degraded)) for here in tested]
+    return [(rows[train], test) for (train, _), test in zip(folds, tested)]
 
 
 def _votes(predictions: pd.DataFrame, by: str) -> tuple[pd.DataFrame, np.ndarray]:
     """Vote by track; and name the group with which a bootstrap draws each track."""
     votes = track_vote(predictions)
     groups = pd.Series(splits.group(predictions, by), predictions["track"])
-    return votes, groups[~groups.index.duplicated()].loc[votes.index].to_numpy()
-
-
-def _test_once(
-    fit_model: Callable, segments: "Segments", train: np.ndarray, test: np.ndarray
-) -> dict[str, object]:
-    started = time.perf_counter()
-    model = fit_model(segments, train)
-    seconds = round(time.perf_counter() - started, 2)
-    return {"scores": _genre_scores(model, segments, test), "fit_seconds": seconds}
+    groups = groups[~groups.index.duplicated()]
+    return votes, groups.loc[votes.index.get_level_values("track")].to_numpy()
 
 
 def _genre_scores(model: object, segments: "Segments", rows: np.ndarray) -> np.ndarray:
-    """Probabilities of a network, decision values of a scikit-learn classifier."""
-    mfcc = segments.mfcc[rows]
-    if not hasattr(model, "decision_function"):
-        return model.predict(mfcc, verbose=0)
-    values = model.decision_function(mfcc)
-    if values.ndim == 1:  # scikit-learn's way with two classes
-        values = np.stack([-values, values], axis=1)
+    """Probabilities, or decision values of a scikit-learn classifier that has none."""
+    x = segments.mfcc[rows]
+    if not hasattr(model, "classes_"):
+        return model.predict(x, verbose=0)
     # Genres of which there was nothing to train on have no column.
     by_genre = np.full((len(rows), len(segments.genres)), -np.inf)
+    if hasattr(model, "predict_proba"):
+        by_genre[:], values = 0, model.predict_proba(x)
+    elif hasattr(model, "decision_function"):
+        values = model.decision_function(x)
+        if values.ndim == 1:  # scikit-learn's way with two classes
+            values = np.stack([-values, values], axis=1)
+    else:
+        by_genre[:], values = 0, model.predict(x)[:, np.newaxis] == model.classes_
     by_genre[:, model.classes_] = values
     return by_genre
 
 
-def _key(fit_model: Callable, segments: "Segments") -> bytes:
+def _key(fit_model: Callable, segments: "Segments") -> str:
     """Hash all that a fold's predictions depend on, but its rows."""
-    function = getattr(fit_model, "func", fit_model)
-    name = getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
-    if not name[1] or "<lambda>" in name[1] or getattr(function, "__closure__", None):
+    data = [segments.mfcc, segments.table.to_csv(), segments.genres]
+    try:
+        return joblib.hash([fit_model, package_versions(), *data], coerce_mmap=True)
+    except pickle.PicklingError as error:
         raise ValueError(
-            "fit_model must be a function with a name and all its settings as arguments, or a "
-            "functools.partial of one: by these its folds are kept."
-        )
-    arguments = getattr(fit_model, "args", ()), getattr(fit_model, "keywords", {})
-    made_by = [name, arguments, package_versions(), segments.mfcc.shape, segments.genres]
-    key = hashlib.sha256(json.dumps(made_by, sort_keys=True, default=str).encode())
-    key.update(segments.table.to_csv().encode())
-    key.update(np.ascontiguousarray(segments.mfcc))
-    return key.digest()
+            "fit_model and all its settings must have names, by which its folds are kept: take a "
+            f"function of a module or a functools.partial of one, and no lambda ({error})."
+        ) from error

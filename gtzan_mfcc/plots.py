@@ -252,6 +252,43 @@ def _heatmap(shares: pd.DataFrame, *, ax: Axes, **kwargs: object) -> None:
     ax.set_yticks(np.arange(shares.shape[0]) + 0.5, shares.index, parse_math=False)
 
 
+def report_card(cards: pd.DataFrame | dict[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
+    """Draw the accuracy by track under each split, with its 95 % interval.
+
+    A grey line marks the share of the most frequent genre among the tested tracks.
+
+    Parameters
+    ----------
+    cards : pd.DataFrame, or dict of them by name of the model
+        What `gtzan_mfcc.evaluation.report_card` returns.
+    ax : matplotlib Axes, optional
+        Where to draw; a new one by default.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+
+    See Also
+    --------
+    Notebook ``6_leakage`` introduces this plot.
+    """
+    ax = _axes(ax, (7.5, 4.5))
+    cards = {"": cards} if isinstance(cards, pd.DataFrame) else cards
+    for number, (name, card) in enumerate(cards.items()):
+        card = card.drop(index="leak", level="split", errors="ignore").reset_index()
+        accuracy, x = card["track_accuracy"], card.index + 0.12 * (number - (len(cards) - 1) / 2)
+        ends = [accuracy - card["track_low"], card["track_high"] - accuracy]
+        ax.errorbar(x, accuracy, ends, fmt="os^Dv"[number % 5], capsize=3, label=name)
+    ends = card.index - 0.3, card.index + 0.3
+    ax.hlines(card["majority"], *ends, color="0.6", linestyle=":", label="most frequent genre")
+    tested = card["split"].mask(card["tested_on"] != "original", card["tested_on"])
+    ax.set_xticks(card.index, tested.str.replace("_", "\n"))
+    ax.set(xlabel="what the split keeps together", ylabel="accuracy by track", ylim=(0, 1.03))
+    ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return ax
+
+
 def genre_over_time(
     prediction: "Prediction",
     y: np.ndarray | None = None,

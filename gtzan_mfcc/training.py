@@ -1,8 +1,7 @@
 """Train models: one `fit` for networks, and how each model of the project is trained."""
 
 import math
-import warnings
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -10,8 +9,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
-from gtzan_mfcc import features, models, splits
-from gtzan_mfcc._disk import aside
+from gtzan_mfcc import features, models
 from gtzan_mfcc._keras import keras
 from gtzan_mfcc.extraction import Segments
 
@@ -82,23 +80,39 @@ def fit(
     return pd.DataFrame(fitted.history, index=index)
 
 
-def fit_cnn(
-    segments: Segments, rows: np.ndarray, *, by: str = "artist", epochs: int = 50, seed: int = 0
+def fit_network(
+    segments: Segments,
+    rows: np.ndarray,
+    *,
+    network: str | Callable[..., keras.Model] = models.cnn,
+    standardise: bool = False,
+    epochs: int = 10,
+    seed: int = 0,
+    **settings: object,
 ) -> keras.Model:
-    """Train the study's CNN, and stop by a fifth of the rows that is kept apart.
+    """Train a network on all rows, with `fit` and without early stopping.
+
+    Early stopping needs rows to stop by, which are then lost to training. Under the study's
+    split, it takes the study's CNN back to its 7th to 11th epoch (notebook 4).
 
     Parameters
     ----------
     segments : Segments
-        From `gtzan_mfcc.extraction.extract_mfcc`.
+        From `gtzan_mfcc.extraction.extract_mfcc`, or rows of your own.
     rows : np.ndarray [shape=(n,), dtype=int]
-        Rows to train on and to stop by.
-    by : str
-        What `gtzan_mfcc.splits.split` does not divide, as it keeps the fifth apart.
+        Rows to train on.
+    network : str or function
+        A Keras model's ``to_json()``: its layers without their weights. Or a function that builds
+        a model from the shape of a row, the number of genres and a keyword ``seed``. It ends in
+        one probability for each genre.
+    standardise : bool
+        Give the function ``mean`` and ``variance`` of the rows, too.
     epochs : int
-        At most so many.
+        Passes over the rows.
     seed : int
-        Seed of the split, the weights and the training.
+        Seed of the weights and the training.
+    **settings
+        Passed to `fit`.
 
     Returns
     -------
@@ -108,15 +122,14 @@ def fit_cnn(
     --------
     Notebook ``6_leakage`` introduces this helper.
     """
-    with warnings.catch_warnings():
-        # The split that gave `rows` has already named the genres that cannot be tested.
-        warnings.simplefilter("ignore", UserWarning)
-        fit_rows, stop_rows = splits.split(segments.table.iloc[rows], by, seed=seed)
-    fit_rows, stop_rows = rows[fit_rows], rows[stop_rows]
-    model = models.cnn(*segments.mfcc.shape[1:], len(segments.genres), seed=seed)
-    x, labels = segments.mfcc, segments.labels
-    stop_by = x[stop_rows], labels[stop_rows]
-    fit(model, x[fit_rows], labels[fit_rows], stop_by, epochs=epochs, seed=seed)
+    x = segments.mfcc[rows]
+    keras.utils.set_random_seed(seed)
+    if isinstance(network, str):
+        model = keras.models.model_from_json(network)
+    else:
+        scale = {"mean": x.mean(axis=0), "variance": x.var(axis=0)} if standardise else {}
+        model = network(*x.shape[1:], len(segments.genres), seed=seed, **scale)
+    fit(model, x, segments.labels[rows], epochs=epochs, seed=seed, **settings)
     return model
 
 
@@ -197,57 +210,3 @@ def fit_statistics_mlp(
         fit(model, x, labels, epochs=epochs, seed=member_seed, **settings)
         trained.append(model)
     return models.average(statistics, trained)
-
-
-def save_run(model: keras.Model, history: pd.DataFrame, path: str | Path) -> None:
-    """Keep a trained model and its history, as ``<path>.keras`` and ``<path>.csv``.
-
-    Parameters
-    ----------
-    model : keras.Model
-        The trained model.
-    history : pd.DataFrame
-        What `fit` returned.
-    path : str or Path
-        Folder and name, without an ending; the folder is made if need be.
-
-    See Also
-    --------
-    Notebook ``4_cnn_training`` introduces this helper.
-    """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with aside(Path(f"{path}.csv")) as unfinished:
-        history.to_csv(unfinished)
-    with aside(Path(f"{path}.keras")) as unfinished:
-        model.save(unfinished)
-
-
-def load_run(path: str | Path) -> tuple[keras.Model, pd.DataFrame]:
-    """Load what `save_run` kept.
-
-    Parameters
-    ----------
-    path : str or Path
-        As for `save_run`.
-
-    Returns
-    -------
-    model : keras.Model
-    history : pd.DataFrame
-
-    Raises
-    ------
-    FileNotFoundError
-        If nothing was kept under that name.
-
-    See Also
-    --------
-    Notebook ``5_evaluation`` introduces this helper.
-    """
-    model, history = Path(f"{path}.keras"), Path(f"{path}.csv")
-    if not (model.is_file() and history.is_file()):
-        raise FileNotFoundError(
-            f"no {model.name} and {history.name} in {model.parent}; run the notebook "
-            "4_cnn_training first, on the same corpus and with the same parameters."
-        )
-    return keras.models.load_model(model), pd.read_csv(history, index_col="epoch")

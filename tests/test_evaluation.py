@@ -4,11 +4,14 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import precision_recall_fscore_support
+from sklearn.neighbors import RadiusNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 
+from conftest import quick_network
 from gtzan_mfcc import dataset, evaluation, extraction, splits
 from gtzan_mfcc._disk import CacheError
 
@@ -108,7 +111,7 @@ def segments() -> extraction.Segments:
     table = table.sample(frac=1, random_state=0).astype({"genre": "category"})
     mfcc = np.random.default_rng(0).normal(size=(24, 2, 3)).astype(np.float32)
     mfcc += 5 * np.eye(3, dtype=np.float32)[table["genre"].cat.codes, np.newaxis]
-    return extraction.Segments(mfcc, table, left_out=table[:0])
+    return extraction.Segments(mfcc, table)
 
 
 @pytest.fixture
@@ -209,7 +212,7 @@ def test_a_cache_that_cannot_be_written_to_is_named(validate, tmp_path):
 
 def changed(segments, mfcc=None, **columns):
     mfcc = segments.mfcc if mfcc is None else mfcc
-    return extraction.Segments(mfcc, segments.table.assign(**columns), segments.left_out)
+    return extraction.Segments(mfcc, segments.table.assign(**columns))
 
 
 LAST = np.eye(24, 6, -18, dtype=np.float32).reshape(24, 2, 3)
@@ -274,11 +277,11 @@ def closure(shift):
 
 @pytest.mark.parametrize(
     "nameless",
-    [lambda segments, rows: fit(segments, rows), closure(1), SimpleNamespace()],
-    ids=["lambda", "closure", "object"],
+    [lambda segments, rows: fit(segments, rows), closure(1), partial(fit, shift=lambda: 1)],
+    ids=["lambda", "closure", "setting"],
 )
 def test_what_has_no_name_to_keep_folds_by_is_refused(validate, nameless):
-    with pytest.raises(ValueError, match=r"with a name and all its settings .* functools\.partial"):
+    with pytest.raises(ValueError, match=r"all its settings must have names.* functools\.partial"):
         validate(fit_model=nameless)
 
 
@@ -400,3 +403,173 @@ def test_models_tested_on_other_tracks_are_not_compared(tracks):
     other = predicted([1] * len(tracks), tracks=list(tracks))
     with pytest.raises(ValueError, match="not tested on the same tracks"):
         evaluation.paired_interval(model, other)
+
+
+def fit_first(segments, rows):
+    """Give a model whose probability of a genre is in the row, and keep the rows of every fit."""
+    RUNS.fitted.append(rows)
+    return SimpleNamespace(predict=lambda x, verbose: x)
+
+
+def fit_noted(segments, rows, *, seed):
+    RUNS.fitted.append(seed)
+    return SimpleNamespace(predict=lambda x, verbose: np.roll(x, seed, axis=1))
+
+
+@pytest.fixture
+def heard():
+    """Make up rows that hold the right answer, but that of a degraded copy is wrong."""
+    rows = [
+        (f"{genre}.{k}", genre, f"{genre}-{k // 2}" if genre != "rock" else "one",
+         "test" if k % 4 == 3 else "valid" if k % 4 == 2 else "train", segment, copy)
+        for genre in GENRES
+        for k in range(12)
+        for segment in range(2)
+        for copy in ("original", "white_noise", "8 kHz")
+    ]  # fmt: skip
+    columns = ["track", "genre", "artist", "fault_filtered", "segment", "augmentation"]
+    table = pd.DataFrame(rows, columns=columns).sample(frac=1, random_state=1)
+    x = np.eye(3)[pd.Categorical(table["genre"]).codes]
+    x[table["augmentation"] == "8 kHz"] = [0.5, 0.4, 0.3]
+    return x, table
+
+
+@pytest.fixture
+def card(tmp_path):
+    """Make a report card in silence."""
+    settings = {"n_folds": 3, "cache": tmp_path / "kept", "progress": False}
+    return lambda *given, **other: evaluation.report_card(*given, **(settings | other))
+
+
+def test_a_report_card_tests_originals_and_degraded_copies_and_trains_on_neither(card, heard):
+    x, table = heard
+    told, predictions = card(fit_first, x, table, seeds=(0, 1))
+    assert set(told.index.droplevel("tested_on")) == {*evaluation.SPLITS, "leak"}
+    original, degraded = (told.xs(copy, level="tested_on") for copy in ("original", "8 kHz"))
+    assert (original.loc[[*evaluation.SPLITS], "track_accuracy"] == 1).all()
+    # The wrong answer is always the same genre.
+    assert (degraded["track_accuracy"] == degraded["majority"]).iloc[:2].all()
+    assert original.loc["leak", ["track_accuracy", "track_low", "track_high"]].to_list() == [
+        0,
+        0,
+        0,
+    ]
+    assert original["tracks"].to_list() == [36, 36, 24, 9, 24]
+    assert original["genres"].to_list()[:4] == [3, 3, 2, 3]
+    assert (
+        original.loc["artist", "remark"] == "rock: only one artist, which trains and is not tested."
+    )
+    assert len(RUNS.fitted) == 2 * 3 * 3 + 1
+    copies = table["augmentation"].to_numpy()
+    for rows in RUNS.fitted:
+        assert set(copies[rows]) == {"original", "white_noise"}
+    for split, each in predictions.items():
+        assert set(each["augmentation"]) == {"original", "8 kHz"}
+        places = each.groupby("augmentation")[["seed", "track", "segment"]].apply(
+            lambda rows: set(rows.itertuples(index=False, name=None))
+        )
+        assert places["original"] == places["8 kHz"]
+        assert set(each["seed"]) == {0, 1}, split
+
+
+def test_scores_of_several_seeds_are_their_mean_with_the_least_and_the_greatest(card, heard):
+    x, table = heard
+    keep = (table["augmentation"] == "original").to_numpy()
+    given = {"seeds": (0, 1, 3), "by": ["segment", "track"]}
+    told, predictions = card(fit_noted, x[keep], table[keep], **given)
+    assert RUNS.fitted == [0, 0, 0, 1, 1, 1, 3, 3, 3] * 2
+    row = told.loc[("track", "original")]
+    assert (row["least"], row["greatest"]) == (0, 1)
+    assert row["track_accuracy"] == row["balanced_accuracy"] == pytest.approx(2 / 3)
+    assert (row["tracks"], row["segments"]) == (36, 72)
+    # No seed changes which artist is right, so that there is nothing to draw.
+    assert row["track_low"] == row["track_high"] == pytest.approx(2 / 3)
+    again, _ = card(fit_noted, x[keep], table[keep], **given)
+    pd.testing.assert_frame_equal(again, told)
+    assert len(RUNS.fitted) == 18
+    votes = evaluation.track_vote(predictions["track"])
+    assert votes.index.names == ["seed", "track"]
+    assert len(votes) == 3 * 36
+
+
+def test_a_report_card_knows_gtzans_facts_and_names_what_cannot_be_tested(card):
+    facts = dataset.load_facts()
+    genre = facts["track"].str.split(".").str[0].to_numpy()
+    table = pd.DataFrame({"track": facts["track"], "genre": genre})
+    x = np.eye(10)[pd.Categorical(genre).codes]
+    told, _ = card(fit_first, x, table)
+    assert told["tracks"].to_list() == [1000, 1000, 1000, 290, 1000]
+    remarks = told["remark"].droplevel("tested_on")
+    assert remarks["artist"] == f"{facts['artist'].isna().sum()} tracks have no artist."
+    assert remarks["fault_filtered"] == "70 tracks have no fault_filtered."
+    told, predictions = card(fit_first, x, table.assign(track="my/" + table["track"]))
+    assert told["remark"].to_list()[2:] == [
+        "not tested: no artist is known.", "not tested: no fault_filtered is known."
+    ]  # fmt: skip
+    assert told["track_accuracy"].notna().to_list() == [True, True, False, False]
+    assert list(predictions) == ["segment", "track"]
+    few = table[facts["fault_filtered"].ne("valid").fillna(True).to_numpy()]
+    told, _ = card(fit_first, x[: len(few)], few, by=["fault_filtered"])
+    assert "0 to validate" in told["remark"].iloc[0]
+    assert "no column 'album'" in card(fit_first, x, table, by=["album"])[0]["remark"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda table: table[1:], "x has 8 rows, and the table 7"),
+        (lambda table: table.drop(columns="genre"), "the columns track and genre"),
+        (lambda table: table.assign(track=[*"abcdefg", None]), r"row 7 .* no track or genre"),
+        (lambda table: table.assign(genre=[None, *"uvuvuvu"]), r"row 0 .*\(a\) has no track or"),
+        (lambda table: table.assign(track=[*"abcdefgb"]), r"row 7 .*\(b\) .* there twice"),
+        (lambda table: table.assign(track=[*"abcdefga"], segment=[*range(8)]), "several genres"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused_with_the_row(card, change, said):
+    table = pd.DataFrame({"track": [*"abcdefgh"], "genre": [*"uvuvuvuv"]})
+    with pytest.raises(ValueError, match=said):
+        card(fit_first, np.zeros((8, 2)), change(table))
+    assert RUNS.fitted == []
+
+
+def flatten(x):
+    return x.reshape(len(x), -1)
+
+
+CLASSIFIERS = {
+    "probabilities": make_pipeline(FunctionTransformer(flatten), ExtraTreesClassifier(9)),
+    "decision values": make_pipeline(FunctionTransformer(flatten), LinearSVC()),
+    "names alone": make_pipeline(FunctionTransformer(flatten), RadiusNeighborsClassifier(9.0)),
+}
+
+
+@pytest.mark.parametrize("kind", [*CLASSIFIERS, "Keras"])
+def test_whatever_trains_and_predicts_has_a_report_card(kind, card, segments):
+    model = quick_network(frames=2, n_mfcc=3) if kind == "Keras" else CLASSIFIERS[kind]
+    by = {"by": ["segment", "track"], "seeds": (0, 1)}
+    told, predictions = card(model, segments.mfcc, segments.table, **by)
+    if kind != "Keras":  # Ten epochs teach it little.
+        assert (told["track_accuracy"] > 0.8).all()
+    again, same = card(model, segments.mfcc, segments.table, **by)
+    pd.testing.assert_frame_equal(again, told)
+    # Read, not made again: the times are the same.
+    assert same["track"]["fit_seconds"].equals(predictions["track"]["fit_seconds"])
+    if kind == "probabilities":
+        assert np.allclose(predictions["track"][GENRES].sum(axis=1), 1)
+        one, other = (each[GENRES].to_numpy() for _, each in predictions["track"].groupby("seed"))
+        assert not np.array_equal(one, other)
+        assert model[-1].random_state is None
+
+
+def test_a_classifier_without_probabilities_gives_its_choice():
+    class Choice:
+        classes_ = np.array([0, 2])
+
+        def predict(self, x):
+            return np.where(x[:, 0] > 0, 2, 0)
+
+    segments = SimpleNamespace(mfcc=np.array([[1.0], [-1.0]]), genres=GENRES)
+    assert evaluation._genre_scores(Choice(), segments, np.arange(2)).tolist() == [
+        [0, 0, 1],
+        [1, 0, 0],
+    ]

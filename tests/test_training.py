@@ -1,4 +1,3 @@
-import warnings
 from functools import partial
 
 import numpy as np
@@ -6,6 +5,7 @@ import pandas as pd
 import pytest
 
 from gtzan_mfcc import extraction, models, splits, training
+from gtzan_mfcc._keras import keras
 
 # Of TensorFlow's tensors, as Keras saves them with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
@@ -70,25 +70,6 @@ def test_several_steps_at_a_time_train_the_same_weights_as_one(data, monkeypatch
     assert weights == same
 
 
-def test_a_run_is_loaded_as_it_was_saved(data, tmp_path):
-    model, history, _ = train(data, epochs=2)
-    training.save_run(model, history, tmp_path / "new" / "cnn.seed-0.5")
-    names = sorted(path.name for path in (tmp_path / "new").iterdir())
-    assert names == ["cnn.seed-0.5.csv", "cnn.seed-0.5.keras"]
-    loaded, loaded_history = training.load_run(str(tmp_path / "new" / "cnn.seed-0.5"))
-    pd.testing.assert_frame_equal(loaded_history, history)
-    expected = model.predict(data[0], verbose=0)
-    np.testing.assert_array_equal(loaded.predict(data[0], verbose=0), expected)
-
-
-@pytest.mark.parametrize("there", ["other.csv", "run.keras", "run.csv"])
-def test_a_run_that_is_not_there_names_the_notebook_to_run(tmp_path, there):
-    (tmp_path / there).touch()
-    message = r"no run.keras and run.csv in .*; run the notebook 4_cnn_training first"
-    with pytest.raises(FileNotFoundError, match=message):
-        training.load_run(tmp_path / "run")
-
-
 @pytest.fixture(scope="module")
 def segments() -> extraction.Segments:
     """Make up three genres, which differ in one coefficient, of ten artists with two tracks each.
@@ -106,7 +87,7 @@ def segments() -> extraction.Segments:
     table = table.sample(frac=1, random_state=0).astype({"genre": "category"})
     noise = np.random.default_rng(0).normal(size=(len(rows), 14, 13)).astype(np.float32)
     level = 3 * np.eye(3, 13, dtype=np.float32)[table["genre"].cat.codes, np.newaxis]
-    return extraction.Segments(noise + level, table, left_out=table[:0])
+    return extraction.Segments(noise + level, table)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +103,7 @@ def predict(model, mfcc):
 
 
 QUICK = {
-    "cnn": partial(training.fit_cnn, epochs=10),
+    "network": partial(training.fit_network, epochs=10),
     "svm": training.fit_svm,
     "statistics_mlp": partial(training.fit_statistics_mlp, members=1, epochs=6),
 }
@@ -139,7 +120,7 @@ def test_a_recipe_learns_what_can_be_learnt_from_its_rows_alone(name, segments, 
     # The same again, whatever is in other rows.
     poisoned, genre = segments.mfcc.copy(), segments.table["genre"].copy()
     poisoned[test], genre.iloc[test] = np.nan, "0"
-    poisoned = extraction.Segments(poisoned, segments.table.assign(genre=genre), segments.left_out)
+    poisoned = extraction.Segments(poisoned, segments.table.assign(genre=genre))
     again = predict(QUICK[name](poisoned, train), segments.mfcc[test])
     np.testing.assert_allclose(again, scored, atol=1e-6)
 
@@ -186,37 +167,38 @@ def test_no_two_mlps_share_a_member_and_each_has_all_rows_and_epochs(epochs, seg
         assert fit["learning_rate"](steps - 1) > 0
 
 
-@pytest.mark.parametrize("by", [None, "segment", "track", "artist"])
-def test_the_cnn_stops_by_a_fifth_that_is_kept_apart_as_told(by, segments, rows, fits):
-    train = rows[0]
-    for seed in (3, 3, 4):
-        training.fit_cnn(segments, train, epochs=7, seed=seed, **({"by": by} if by else {}))
-    (fit, stop), again, other = (fit["parts"] for fit in fits)
-    assert [fit, stop] == again != other
-    assert fits[0]["weights"] == fits[1]["weights"] != fits[2]["weights"]
-    assert not set(fit) & set(stop)
-    table = segments.table
-    copies = table["augmentation"].to_numpy() != "original"
-    if by != "segment":  # Copies of what is kept apart are in neither part.
-        assert not copies[stop].any()
-        assert copies[fit].any()
-        kept_apart = table["track"].iloc[train].isin(table["track"].iloc[stop]).to_numpy()
-        assert sorted(fit) == train[~kept_apart].tolist()
-    assert len(stop) == pytest.approx((~copies[train]).sum() / 5, rel=0.3)
-    leakage = splits.check_leakage(table.iloc[fit], table.iloc[stop])
-    assert bool(leakage["track"]) == (by == "segment")
-    assert bool(leakage["artist"]) == (by in ("segment", "track"))
-    assert (fits[0]["epochs"], fits[0]["seed"]) == (7, 3)
+def test_a_network_is_trained_on_all_rows_with_the_seed_and_settings_it_is_given(
+    segments, rows, fits
+):
+    layers = keras.layers
+    own = keras.Sequential(
+        [keras.Input((14, 13)), layers.Flatten(), layers.Dense(3, activation="softmax")]
+    )
+    for network in (models.cnn, own.to_json()):
+        for seed in (3, 3, 4):
+            training.fit_network(
+                segments, rows[0], network=network, epochs=7, seed=seed, patience=2
+            )
+    for one, again, other in (fits[:3], fits[3:]):
+        assert one["weights"] == again["weights"] != other["weights"]
+    for fit in fits:
+        assert fit["parts"] == [rows[0].tolist()]
+        assert (fit["epochs"], fit["patience"]) == (7, 2)
+    # The weights are new ones.
+    assert fits[3]["weights"] != own.get_weights()[-2].tobytes()
 
 
-def test_a_genre_of_a_single_artist_trains_a_cnn_without_a_warning(segments, rows, fits):
-    artist = segments.table["artist"].where(segments.table["genre"] != "1", "1-0")
-    table = segments.table.assign(artist=artist)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        training.fit_cnn(extraction.Segments(segments.mfcc, table, segments.left_out), rows[0])
-    assert {"1"} < set(table["genre"].iloc[fits[0]["parts"][0]])
-    assert "1" not in set(table["genre"].iloc[fits[0]["parts"][1]])
+def test_a_network_is_told_the_mean_and_variance_of_its_training_rows_alone(segments, rows, fits):
+    told = {}
+
+    def build(*shape, seed, mean, variance):
+        told.update(shape=shape, mean=mean, variance=variance)
+        return models.cnn(*shape, seed=seed)
+
+    training.fit_network(segments, rows[0], network=build, standardise=True)
+    assert told["shape"] == (14, 13, 3)
+    np.testing.assert_allclose(told["mean"], segments.mfcc[rows[0]].mean(axis=0))
+    np.testing.assert_allclose(told["variance"], segments.mfcc[rows[0]].var(axis=0))
 
 
 def test_a_lower_c_makes_a_smoother_svm(segments, rows):
@@ -224,7 +206,7 @@ def test_a_lower_c_makes_a_smoother_svm(segments, rows):
     noisy = segments.labels.copy()
     noisy[train[::4]] = (noisy[train[::4]] + 1) % 3
     table = segments.table.assign(genre=pd.Categorical.from_codes(noisy, segments.genres))
-    segments = extraction.Segments(segments.mfcc, table, segments.left_out)
+    segments = extraction.Segments(segments.mfcc, table)
     fitted = [
         (training.fit_svm(segments, train, c=c).predict(segments.mfcc[train]) == noisy[train])
         for c in (0.01, 10)
