@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # Counting must not wait for TensorFlow.
 SPLITS = ("segment", "track", "artist", "fault_filtered")
 """The splits of a report card: each keeps more together than the one before."""
 
+_UNTESTED = dict.fromkeys(("track_accuracy", "track_low", "track_high", "majority"), np.nan)
+
 
 def genre_report(true: Sequence[str], predicted: Sequence[str], genres: list[str]) -> pd.DataFrame:
     """Precision, recall and F1 of each genre, and their means.
@@ -397,7 +399,7 @@ def report_card(
             try:
                 folds = [_folds(segments.table, each, n_folds, seed) for seed in seeds]
             except ValueError as error:
-                rows[each, "original"] = {"remark": f"not tested: {error}"}
+                rows[each, "original"] = _UNTESTED | {"remark": f"not tested: {error}"}
                 continue
         runs = [
             cross_validate(recipe(model, seed), segments, parts, **settings)
@@ -416,13 +418,9 @@ def report_card(
     if {"segment", "artist"} <= told.keys():
         leaky, fair = (told[each].query("augmentation == 'original'") for each in SPLITS[::2])
         leaky = leaky[leaky["track"].isin(fair["track"])]
-        names = ("track_accuracy", "track_low", "track_high", "tracks", "remark")
-        leak = (
-            *paired_interval(leaky, fair, by="artist"),
-            fair["track"].nunique(),
-            "segment - artist",
-        )
-        rows["leak", "original"] = dict(zip(names, leak))
+        leak = dict(zip(_UNTESTED, paired_interval(leaky, fair, by="artist")))
+        leak |= {"tracks": fair["track"].nunique(), "remark": "segment - artist"}
+        rows["leak", "original"] = leak
     card = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["split", "tested_on"])
     return card, told
 

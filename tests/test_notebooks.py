@@ -16,7 +16,7 @@ NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 QUICK = {
     "1_features_ann": {"epochs": 3},
     "4_cnn_training": {"epochs": 2},
-    "6_leakage": {"epochs": 1, "mlp_epochs": 1, "n_folds": 3},
+    "6_leakage": {"epochs": 1, "mlp_epochs": 1, "ann_epochs": 1},
     "7_robustness": {"epochs": 1, "mlp_epochs": 2, "tracks_per_genre": 5},
     "8_your_own_music": {"epochs": 1},
 }

@@ -160,6 +160,22 @@ def test_a_genre_is_shown_as_it_is_written(name):
         assert "$" not in name or not label.get_parse_math()
 
 
+def test_a_report_card_shows_each_model_and_split_with_its_interval_but_not_the_leak():
+    tested = [("segment", "original"), ("fault_filtered", "original"), ("artist", "8 kHz")]
+    index = pd.MultiIndex.from_tuples([*tested, ("leak", "original")], names=["split", "tested_on"])
+    card = pd.DataFrame({"track_accuracy": [0.2, 0.4, None, 0.9]}, index)
+    card = card.assign(track_low=0.1, track_high=0.9, majority=0.2)
+    ax = plots.report_card({"CNN": card, "SVM": card / 2})
+    assert ticks(ax.xaxis) == ["segment", "fault\nfiltered", "8 kHz"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()][1:] == ["CNN", "SVM"]
+    for shift, bars in zip((1, 0.5), ax.containers):
+        np.testing.assert_allclose(
+            bars[0].get_ydata().astype(float), [0.2 * shift, 0.4 * shift, np.nan]
+        )
+        assert bars[2][0].get_segments()[0][:, 1] == pytest.approx([0.1 * shift, 0.9 * shift])
+    assert plots.report_card(card, ax=plt.figure().subplots()).get_ylabel() == "accuracy by track"
+
+
 def test_an_architecture_lists_layers_shapes_and_parameters_on_the_axes_given():
     _, (_, ax) = plt.subplots(1, 2)
     assert plots.architecture(models.cnn(), ax=ax) is ax

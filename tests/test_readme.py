@@ -15,7 +15,7 @@ fill_in = runpy.run_path(str(PROJECT / "snapshots" / "fill_readme.py"))["fill_in
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 MARKED = re.compile(r"<!--\w+\.\w+-->[^<]*<!--/-->")
 # Published elsewhere: the study's own results.
-PUBLISHED = ("90 to 92 %", "69 %", "94.19 %", "97.02 %", "83.2 %", "83.5 %", "53.4 %", "77.6 %")
+PUBLISHED = ("90 to 92 %", "69 %", "94.19 %", "97.02 %", "83.2 %", "53.4 %", "77.2 %", "77.6 %")
 
 
 @pytest.fixture(scope="module")

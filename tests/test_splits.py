@@ -220,16 +220,13 @@ def test_no_split_but_by_segment_parts_a_replica_from_its_original(by):
         for train, test in splits.folds(table, by, seed=seed):
             tested = table["track"].iloc[test]
             assert (pairs["track"].isin(tested) == pairs["replica_of"].isin(tested)).all()
-            assert (
-                splits.check_leakage(table.iloc[train], table.iloc[test], [by])["replica_of"] == []
-            )
+            leakage = splits.check_leakage(table.iloc[train], table.iloc[test], [by])
+            assert leakage == {by: [], "replica_of": []}
     train, test = splits.folds(table, "segment")[0]
-    leakage = splits.check_leakage(table.iloc[train], table.iloc[test])
-    parted = pairs["track"].isin(table["track"].iloc[test]) != pairs["replica_of"].isin(
-        table["track"].iloc[test]
-    )
-    named = {*pairs["track"][parted], *pairs["replica_of"][parted]}
-    assert set(leakage["replica_of"]) >= named & set(table["track"].iloc[test])
+    leakage, tested = splits.check_leakage(table.iloc[train], table.iloc[test]), table.iloc[test]
+    both = [pairs[end].isin(tested["track"]) for end in ("track", "replica_of")]
+    parted = pairs[both[0] != both[1]][["track", "replica_of"]].to_numpy().ravel()
+    assert set(leakage["replica_of"]) >= {*parted} & {*tested["track"]}
     assert leakage["track"] == []
 
 

@@ -76,7 +76,6 @@ def main(epochs: int = 60) -> None:
     warnings.filterwarnings("ignore", message=".*which trains and is not tested")
     tracks = dataset.load_tracks()
     corpus = dataset.corpus_label(tracks["track"])
-    print(corpus)
     segments = extraction.extract_mfcc(tracks, n_mfcc=20, seed=SEED)
     thirteen = extraction.Segments(segments.mfcc[:, :, :13], segments.table)
     contenders = {
@@ -116,15 +115,12 @@ def main(epochs: int = 60) -> None:
             fit_seconds=seconds[name].mean(),
             training_ratio=(seconds[name] / seconds["mlp"]).median(),
         )
-        print(f"{name:8} {score['track_accuracy']:.1%} of tracks, {seconds[name].mean():.1f} s")
-    few = np.arange(100)
     built = {
         "mel_cnn": mel_cnn(128, 129, 10, seed=SEED).count_params(),
         "cnn": models.cnn().count_params(),
-        "mlp": training.fit_statistics_mlp(segments, few, epochs=1).count_params(),
+        "mlp": training.fit_statistics_mlp(segments, np.arange(99), epochs=1).count_params(),
     }
     notebook.record("peers_parameters", corpus=corpus, split="none", seed=SEED, **built)
-    print(built)
 
 
 if __name__ == "__main__":
