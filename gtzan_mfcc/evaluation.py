@@ -409,7 +409,7 @@ def report_card(
         remarks = [str(warning.message) for warning in caught]
         if each in segments.table:
             unknown = segments.table["track"][segments.table[each].isna()].nunique()
-            remarks += [f"{unknown} tracks have no {each}."] * (unknown > 0)
+            remarks += [f"tracks without {each}: {unknown}."] * (unknown > 0)
         for copy, predictions in told[each].groupby("augmentation", sort=False):
             score = scores(predictions, by="artist")
             for level in ("segment", "track"):

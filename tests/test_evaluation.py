@@ -500,8 +500,8 @@ def test_a_report_card_knows_gtzans_facts_and_names_what_cannot_be_tested(card):
     told, _ = card(fit_first, x, table)
     assert told["tracks"].to_list() == [1000, 1000, 1000, 290, 1000]
     remarks = told["remark"].droplevel("tested_on")
-    assert remarks["artist"] == f"{facts['artist'].isna().sum()} tracks have no artist."
-    assert remarks["fault_filtered"] == "70 tracks have no fault_filtered."
+    assert remarks["artist"] == f"tracks without artist: {facts['artist'].isna().sum()}."
+    assert remarks["fault_filtered"] == "tracks without fault_filtered: 70."
     told, predictions = card(fit_first, x, table.assign(track="my/" + table["track"]))
     assert told["remark"].to_list()[2:] == [
         "not tested: no artist is known.", "not tested: no fault_filtered is known."
