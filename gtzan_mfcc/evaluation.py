@@ -258,7 +258,9 @@ def recipe(model: object, seed: int = 0) -> Callable[["Segments", np.ndarray], o
     ----------
     model : function, scikit-learn classifier or Keras model
         A function is one already. A classifier is cloned for each training. Of a Keras model the
-        layers are taken; `gtzan_mfcc.training.fit_network` trains them from the start.
+        layers are taken, and `gtzan_mfcc.training.fit_network` trains them from the start; for
+        other settings than its defaults give ``functools.partial(training.fit_network,
+        network=model.to_json(), epochs=50)``.
     seed : int
         Handed on to what takes one, as ``seed`` or ``random_state``.
 
