@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import joblib
 import numpy as np
@@ -18,9 +17,7 @@ from sklearn.metrics import classification_report, confusion_matrix
 from gtzan_mfcc import augmentation, dataset, splits
 from gtzan_mfcc._disk import aside, package_versions, writing_to
 from gtzan_mfcc._progress import bar
-
-if TYPE_CHECKING:  # Counting must not wait for TensorFlow.
-    from gtzan_mfcc.extraction import Segments
+from gtzan_mfcc.extraction import Segments
 
 SPLITS = ("segment", "track", "artist", "fault_filtered")
 """The splits of a report card: each keeps more together than the one before."""
@@ -177,7 +174,8 @@ def paired_interval(
     --------
     Notebook ``6_leakage`` introduces this helper.
     """
-    (votes, groups), (other_votes, _) = _votes(predictions, by), _votes(other, by)
+    votes, groups = _votes(predictions, splits.group(predictions, by))
+    other_votes = track_vote(other)
     if not votes.index.equals(other_votes.index):
         raise ValueError("the two models were not tested on the same tracks.")
     right, other_right = (each["genre"] == each["predicted"] for each in (votes, other_votes))
@@ -187,8 +185,8 @@ def paired_interval(
 
 
 def cross_validate(
-    fit_model: Callable[["Segments", np.ndarray], object],
-    segments: "Segments",
+    fit_model: Callable[[Segments, np.ndarray], object],
+    segments: Segments,
     folds: Sequence[splits.Split],
     *,
     cache: str | Path | None = None,
@@ -251,7 +249,7 @@ def cross_validate(
     return pd.concat(done, ignore_index=True)
 
 
-def recipe(model: object, seed: int = 0) -> Callable[["Segments", np.ndarray], object]:
+def recipe(model: object, seed: int = 0) -> Callable[[Segments, np.ndarray], object]:
     """Make a function that trains a model, for `cross_validate`.
 
     Parameters
@@ -284,7 +282,7 @@ def recipe(model: object, seed: int = 0) -> Callable[["Segments", np.ndarray], o
     return partial(model, seed=seed) if "seed" in inspect.signature(model).parameters else model
 
 
-def _fit_classifier(segments: "Segments", rows: np.ndarray, *, classifier: object) -> object:
+def _fit_classifier(segments: Segments, rows: np.ndarray, *, classifier: object) -> object:
     return clone(classifier).fit(segments.mfcc[rows], segments.labels[rows])
 
 
@@ -316,7 +314,7 @@ def scores(predictions: pd.DataFrame, *, by: str = "track", seed: int = 0) -> di
     genres = list(predictions["genre"].cat.categories)
     drawn = splits.group(predictions, by)
     segment_right = (predictions[genres].idxmax(axis=1) == predictions["genre"]).to_numpy()
-    votes, groups = _votes(predictions, by)
+    votes, groups = _votes(predictions, drawn)
     track_right = votes["genre"] == votes["predicted"]
     report = genre_report(votes["genre"], votes["predicted"], genres)
     report = report.loc[sorted(set(votes["genre"]))]
@@ -427,10 +425,8 @@ def report_card(
     return card, told
 
 
-def _segments(x: np.ndarray | pd.DataFrame, table: pd.DataFrame) -> "Segments":
+def _segments(x: np.ndarray | pd.DataFrame, table: pd.DataFrame) -> Segments:
     """Check the rows of a report card, and add what is known of their tracks."""
-    from gtzan_mfcc.extraction import Segments
-
     x, table = np.asarray(x), table.reset_index(drop=True)
     if len(x) != len(table) or not {"track", "genre"} <= set(table):
         raise ValueError(
@@ -469,15 +465,15 @@ def _folds(table: pd.DataFrame, by: str, n_folds: int, seed: int) -> list[splits
     return [(rows[train], test) for (train, _), test in zip(folds, tested)]
 
 
-def _votes(predictions: pd.DataFrame, by: str) -> tuple[pd.DataFrame, np.ndarray]:
-    """Vote by track; and name the group with which a bootstrap draws each track."""
+def _votes(predictions: pd.DataFrame, groups: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """Vote by track; and give the group of each track, of those of all rows."""
     votes = track_vote(predictions)
-    groups = pd.Series(splits.group(predictions, by), predictions["track"])
+    groups = pd.Series(groups, predictions["track"])
     groups = groups[~groups.index.duplicated()]
     return votes, groups.loc[votes.index.get_level_values("track")].to_numpy()
 
 
-def _genre_scores(model: object, segments: "Segments", rows: np.ndarray) -> np.ndarray:
+def _genre_scores(model: object, segments: Segments, rows: np.ndarray) -> np.ndarray:
     """Probabilities, or decision values of a scikit-learn classifier that has none."""
     x = segments.mfcc[rows]
     if not hasattr(model, "classes_"):
@@ -496,7 +492,7 @@ def _genre_scores(model: object, segments: "Segments", rows: np.ndarray) -> np.n
     return by_genre
 
 
-def _key(fit_model: Callable, segments: "Segments") -> str:
+def _key(fit_model: Callable, segments: Segments) -> str:
     """Hash all that a fold's predictions depend on, but its rows."""
     data = [segments.mfcc, segments.table.to_csv(), segments.genres]
     try:
