@@ -210,15 +210,25 @@ def extract_features(
 def _track_mfcc(
     track: str, path: str, *, copies: dict[str, Callable], seed: int, n_mfcc: int, **spectrum: int
 ) -> np.ndarray:
+    # Once glibc has been given so much back, it keeps what it is given back from then on; to ask
+    # the system for memory again would take a quarter of the time.
+    np.empty(31 * 2**20, np.uint8)
     # Each augmentation has a generator of its own, which goes on from batch to batch.
     draw = {name: augmentation.track_generator(track, name, seed=seed) for name in copies}
     mfcc = {name: [] for name in ("original", *copies)}
     shortest = audio.shortest_segment(spectrum["hop_length"])
     for batch in audio.segments(audio.blocks(path), shortest=shortest):
-        mfcc["original"].append(features.mfcc(batch, n_mfcc=n_mfcc, **spectrum))
+        original = features.mel_power(batch, **spectrum)
+        mfcc["original"].append(features.cepstrum(original, n_mfcc))
         for name, augment in copies.items():
-            copy = augment(batch, seed=draw[name])
-            mfcc[name].append(features.mfcc(copy, n_mfcc=n_mfcc, **spectrum))
+            if augment is augmentation.random_gain:
+                # Louder by a factor is stronger by its square: no need to transform it again.
+                # What the augmentation makes of a signal that is 1 is the factor.
+                factor = augment(np.ones((len(batch), 1), np.float32), seed=draw[name])
+                mel = original * np.square(factor)[:, np.newaxis]
+            else:
+                mel = features.mel_power(augment(batch, seed=draw[name]), **spectrum)
+            mfcc[name].append(features.cepstrum(mel, n_mfcc))
     return np.concatenate([batch for batches in mfcc.values() for batch in batches])
 
 
