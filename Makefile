@@ -32,9 +32,8 @@ pretrained: .venv/installed  ## train the model that comes with the package anew
 	$(BIN)/python -m gtzan_mfcc train $(GTZAN_DIR) $(wildcard $(GTZAN_DIR:%=%/../clips)) \
 	  --output gtzan_mfcc/pretrained.keras
 
-bench: .venv/dev  ## measure extraction, training and prediction (half an hour)
+bench: .venv/dev  ## measure extraction and prediction (half an hour)
 	$(BIN)/python tests/benchmarks/extraction.py
-	$(BIN)/python tests/benchmarks/training.py
 	$(BIN)/python tests/benchmarks/prediction.py
 
 peers: .venv/dev  ## train the networks of others on our folds (two hours)
@@ -76,7 +75,7 @@ ifndef ALONE
 else
 .venv/installed: requirements.txt requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c requirements.lock -e .
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[av]'
 	touch $@
 
 .venv/dev: .venv/installed

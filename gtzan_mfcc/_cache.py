@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import joblib
@@ -25,10 +26,8 @@ from gtzan_mfcc._librosa import librosa
 from gtzan_mfcc._progress import bar
 
 # The modules whose code decides what is extracted, as they are when this process imports them.
-_CODE = [
-    Path(__file__).with_name(f"{name}.py").read_text("utf-8")
-    for name in ("audio", "augmentation", "extraction", "features")
-]
+_MODULES = "_decoders audio augmentation extraction features".split()
+_CODE = [Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in _MODULES]
 
 
 def rows_of_tracks(
@@ -50,13 +49,15 @@ def rows_of_tracks(
             lock = FileLock(path.with_suffix(".lock")).acquire()
         with lock:
             if not _is_finished(path, files):
-                _make(files, work, tracks, **how)
+                _make(files, work, tracks, how)
                 _join(files, path)
     counts, reasons = _outcomes(files)
     left_out = tracks[["track", "path"]].assign(reason=pd.Series(reasons, tracks.index, object))
     left_out = left_out[left_out["reason"].notna()].reset_index(drop=True)
     if how["strict"] and len(left_out):
         raise audio.AudioError(left_out["reason"][0])
+    ignored = pd.DataFrame(tracks.attrs.get("ignored", []), columns=left_out.columns)
+    left_out = pd.concat([left_out, ignored], ignore_index=True)
     return _mapped(path), counts, left_out
 
 
@@ -66,26 +67,19 @@ def _is_finished(path: Path, files: list[Path]) -> bool:
     return joined is not None and "" not in reasons and len(joined) == sum(counts)
 
 
-def _make(
-    files: list[Path],
-    work: partial,
-    tracks: pd.DataFrame,
-    n_jobs: int,
-    strict: bool,
-    progress: bool,
-) -> None:
+def _make(files: list[Path], work: partial, tracks: pd.DataFrame, how: dict) -> None:
     """Make and keep the rows of each track that has none; look at bad files again."""
     missing = [k for k, n in enumerate(_outcomes(files)[0]) if not n]
-    outcomes = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(
-        joblib.delayed(_attempt)(work, *tracks[["track", "path"]].iloc[k]) for k in missing
-    )
+    to_do = tracks[["track", "path"]].iloc[missing].itertuples(index=False)
+    jobs = (joblib.delayed(_attempt)(work, *track) for track in to_do)
+    outcomes = joblib.Parallel(n_jobs=how["n_jobs"], return_as="generator")(jobs)
     done = len(files) - len(missing)
     try:
-        for k in bar(missing, "track", progress, total=len(files), initial=done):
+        for k in bar(missing, "track", how["progress"], total=len(files), initial=done):
             rows = next(outcomes)
             with writing_to(files[k].parents[1]), aside(files[k]) as unfinished:
                 np.save(unfinished, rows)
-            if strict and not rows.ndim:
+            if how["strict"] and not rows.ndim:
                 raise audio.AudioError(str(rows))
     finally:
         with warnings.catch_warnings():
@@ -129,7 +123,8 @@ def _mapped(path: Path) -> np.ndarray | None:
 
 def _keys(work: partial, tracks: pd.DataFrame) -> list[str]:
     """Make a key for each track, of all that its rows depend on."""
-    made_by = _digest([work.func.__name__, work.keywords, package_versions(), _CODE])
+    packages = [package_versions(), find_spec("av") is None]
+    made_by = _digest([work.func.__name__, work.keywords, packages, _CODE])
     keys = []
     for track, path in zip(tracks["track"], tracks["path"]):
         stat = os.stat(path) if os.access(path, os.R_OK) else None
@@ -153,9 +148,7 @@ def _attempt(work: Callable, track: str, path: str) -> np.ndarray:
     try:
         return work(track, path)
     except (audio.AudioError, librosa.ParameterError, OSError) as error:
-        reason = str(error)
-        if path not in reason:
-            reason = f"{path}: {reason}"
+        reason = str(error) if path in str(error) else f"{path}: {error}"
         if known := dataset.CORRUPT_FILES.get(Path(path).name):
             reason = f"{reason} ({known})"
         return np.array(reason)

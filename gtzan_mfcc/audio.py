@@ -1,15 +1,13 @@
 """Read any sound file as the signal the study used, and cut it into segments."""
 
 import math
-import os
-import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
+
+from gtzan_mfcc._decoders import DecodingError, decode
 
 SAMPLE_RATE = 22_050
 """Samples per second (Hz) of every signal in this package."""
@@ -22,11 +20,6 @@ SEGMENTS_AT_ONCE = 10
 
 SAMPLE_RATES = (1_000, 1_000_000)
 """Lowest and highest sample rate in Hz; beyond, soxr or the memory would give out somewhere."""
-
-_BLOCK_SECONDS = 30
-
-# A header may claim a thousand channels, and 30 s of them would not fit into memory.
-_BLOCK_SAMPLES = 2**24
 
 # Full scale is 1. Beyond this the squares of a spectrum no longer fit into 32 bits.
 _LOUDEST = 1e10
@@ -100,65 +93,44 @@ def blocks(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.n
             raise AudioError(f"{path}: no such file; check the name and the folder.")
         if path.stat().st_size == 0:
             raise AudioError(f"{path}: the file is empty; copy or download it again.")
-        with path.open("rb") as opened, _sound_file(opened.fileno(), path) as file:
-            _check_rate(file.samplerate, path)
-            yield from _resampled(_pieces(file, path), file.samplerate, sample_rate)
+        pieces = decode(path)
+        native, promised = next(pieces)
+        _check_rate(native, path)
+        yield from _resampled(_mono(pieces, path, native, promised), native, sample_rate)
     except OSError as error:
         raise AudioError(f"{path}: cannot be read ({error.strerror}).") from error
-    except soundfile.LibsndfileError as error:
-        raise AudioError(
-            f"{path}: not a sound file that libsndfile can read ({error.error_string}); "
-            "download it again, or convert it to WAV or FLAC."
-        ) from error
+    except DecodingError as error:
+        raise AudioError(f"{path}: {error}") from error
 
 
-def _sound_file(number: int, path: Path) -> soundfile.SoundFile:
-    try:
-        # By its number, since libsndfile takes whatever is called .snd or .gsm for sound.
-        return soundfile.SoundFile(number, closefd=False)
-    except soundfile.LibsndfileError:
-        if path.suffix.lower() == ".mp3":
-            # An MP3 file may begin with anything, and is known by its name then. If it is none,
-            # the first error says so; this one would say that the file does not exist.
-            with suppress(soundfile.LibsndfileError):
-                return soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
-        raise
-
-
-def _pieces(file: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
-    """Mono pieces of an open file, at its own sample rate."""
-    promised, n_read = _frames_promised(file), 0
-    at_once = min(_BLOCK_SECONDS * file.samplerate, _BLOCK_SAMPLES // file.channels)
-    while len(y := file.read(at_once, "float32", always_2d=True)):
-        y = y.mean(axis=1) if file.channels > 1 else y[:, 0]
-        _check(y, path, n_read / file.samplerate)
+def _mono(
+    pieces: Iterable[np.ndarray], path: Path, sample_rate: int, promised: int
+) -> Iterator[np.ndarray]:
+    n_read = 0
+    for y in pieces:
+        y = y.mean(axis=1) if y.shape[1] > 1 else y[:, 0]
+        _check(y, path, n_read / sample_rate)
         n_read += len(y)
         yield y
     if n_read == 0:
         raise AudioError(f"{path}: holds no samples; copy or download it again.")
     if n_read < promised:
-        raise AudioError(
-            f"{path}: cut short, with {n_read:,} of the {promised:,} samples its header "
-            "promises; copy or download it again."
-        )
+        cut = f"{n_read:,} of the {promised:,} samples its header promises"
+        raise AudioError(f"{path}: cut short, with {cut}; copy or download it again.")
 
 
 def _check_rate(sample_rate: int, name: str | Path) -> None:
     lowest, highest = SAMPLE_RATES
     if not lowest <= sample_rate <= highest:
-        raise AudioError(
-            f"{name}: {sample_rate:,} samples a second, and sound has {lowest:,} to "
-            f"{highest:,}; export the file again."
-        )
+        found = f"{sample_rate:,} samples a second, and not {lowest:,} to {highest:,}"
+        raise AudioError(f"{name}: {found}; export the file again.")
 
 
 def _check(y: np.ndarray, name: str | Path, start: float = 0) -> None:
     # NaN is not below anything, so it is counted, too.
     if bad := np.count_nonzero(~(np.abs(y) < _LOUDEST)):
-        raise AudioError(
-            f"{name}: {bad:,} of the {len(y):,} samples from {start:.0f} s on are NaN, infinite "
-            f"or above {_LOUDEST:.0e} (full scale is 1); export the file again."
-        )
+        found = f"{bad:,} of the {len(y):,} samples from {start:.0f} s on are NaN, infinite"
+        raise AudioError(f"{name}: {found} or above {_LOUDEST:.0e}; export the file again.")
 
 
 def _resampled(pieces: Iterable[np.ndarray], native: int, wanted: int) -> Iterator[np.ndarray]:
@@ -175,20 +147,6 @@ def _resampled(pieces: Iterable[np.ndarray], native: int, wanted: int) -> Iterat
     last = stream.resample_chunk(np.zeros(0, np.float32), last=True)
     left = math.ceil(n_in * wanted / native) - n_out
     yield np.pad(last, (0, max(0, left - len(last))))[:left]
-
-
-def _frames_promised(file: soundfile.SoundFile) -> int:
-    """Read how many samples a channel the header claims, which libsndfile corrects silently."""
-    # libsndfile's log reads, for a WAV cut short, "data : 1323588 (should be 500000)";
-    # in an AU file the size is called "Data Size", in an AIFF file "SSND".
-    claim = re.search(r"(?:data|Data Size|SSND)\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info)
-    if claim is None:
-        return file.frames
-    claimed, present = (int(size) for size in claim.groups())
-    # A program that writes to a pipe cannot know the length, and claims nothing or the maximum.
-    if claimed in (0, 0x7FFFFFFF, 0xFFFFFFFF) or present <= 0:
-        return file.frames
-    return file.frames * claimed // present
 
 
 def convert(y: np.ndarray, native: int) -> np.ndarray:
@@ -218,10 +176,8 @@ def convert(y: np.ndarray, native: int) -> np.ndarray:
     """
     y = np.asarray(y)
     if y.ndim != 1 or y.dtype.kind not in "fiu":
-        raise AudioError(
-            f"a signal of shape {y.shape} and type {y.dtype}; one channel of numbers is needed, of "
-            "shape (n,). Average the channels first."
-        )
+        found = f"a signal of shape {y.shape} and type {y.dtype}"
+        raise AudioError(f"{found}; one channel of numbers is needed. Average others.")
     if not len(y):
         raise AudioError("a signal without samples.")
     _check_rate(native, "the signal")
@@ -315,8 +271,6 @@ def segments(
         yield np.pad(rest, (0, length - len(rest)))[np.newaxis]
     elif not found:
         if len(rest) < length // 6:
-            raise AudioError(
-                f"{len(rest):,} samples of sound, and at least {length // 6:,} are needed, a sixth "
-                "of a segment; use a longer recording."
-            )
+            needed = f"at least {length // 6:,} are needed, a sixth of a segment"
+            raise AudioError(f"{len(rest):,} samples of sound; {needed}.")
         yield np.resize(rest, (1, length))

@@ -61,9 +61,9 @@ REFUSED = {
         lambda b: b[:2_044],
         f"cut short, with 1,000 of the 77,175 samples .*; .*{AGAIN}",
     ),
-    "noise.flac": (put(5_000, NOISE), f"not a sound file .*; {AGAIN}"),
+    "noise.flac": (put(5_000, NOISE), f"damaged sound .*; {AGAIN}"),
     "hole.ogg": (put(10_000, bytes(3_000)), f"cut short, .*; copy or {AGAIN}"),
-    "hole.mp3": (put(10_000, bytes(3_000)), f"not a sound file .*; {AGAIN}"),
+    "hole.mp3": (put(10_000, bytes(3_000)), f"damaged sound .*; {AGAIN}"),
 }
 
 HEARD = {

@@ -130,16 +130,11 @@ def ratio(n_tracks: int, rounds: int) -> dict:
         compare(n_tracks, Path(temporary, "the_studys_way-0"), Path(temporary, "our_way-0"))
     theirs, ours = (pd.DataFrame(measured) for measured in results.values())
     ratios = theirs["seconds"] / ours["seconds"]
-    share = ours["bytes"][0] / theirs["bytes"][0]
-    print(
-        f"  {ratios.median():.2f} times as fast (median; {ratios.min():.2f} to "
-        f"{ratios.max():.2f}), with {share:.1%} of the bytes"
-    )
     return {
         "speed_ratio": ratios.median(),
         "slowest_ratio": ratios.min(),
         "fastest_ratio": ratios.max(),
-        "share_of_bytes": share,
+        "share_of_bytes": ours["bytes"][0] / theirs["bytes"][0],
         "ms_a_track": round(ours["seconds"].median() / n_tracks * 1000),
         "study_ms_a_track": round(theirs["seconds"].median() / n_tracks * 1000),
         "peak_mb": round(ours["megabytes"].max()),
@@ -162,31 +157,26 @@ def compare(n_tracks: int, theirs: Path, ours: Path) -> None:
     rows = segments.table.groupby("augmentation").indices
     for position, copy in enumerate(("original", *augmentation.STUDY)):
         difference = np.abs(segments.mfcc[rows[copy]] - study[:, position])
-        print(f"  {copy:12} MFCCs differ by {difference.max():.1e} at most", end="")
-        print(f", {difference.mean():.1e} on average")
+        print(f"  {copy:12} MFCCs differ by {difference.max():.1e} at most")
         np.testing.assert_allclose(segments.mfcc[rows[copy]], study[:, position], atol=0.1)
 
 
 def growth(sizes: tuple[int, ...]) -> dict:
-    """Show time and memory of our way against the number of tracks."""
-    print("\nTime and memory against the number of tracks:")
+    """Measure time and memory of our way against the number of tracks."""
     results = {}
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             measured = measure("our_way", size, Path(folder))
-        print(
-            f"  {size:5} tracks {measured['seconds']:7.1f} s"
-            f" = {measured['seconds'] / size * 1000:4.0f} ms a track,"
-            f" {measured['megabytes']:5.0f} MB at most over all processes"
-        )
         results[f"ms_a_track_at_{size}"] = round(measured["seconds"] / size * 1000)
         results[f"peak_mb_at_{size}"] = round(measured["megabytes"])
     return results
 
 
 def long_file(hours: float) -> dict:
-    """Extract one file of some hours, 44.1 kHz stereo, with all copies."""
-    print(f"\nOne file of {hours} h:")
+    """Extract one file of some hours, 44.1 kHz stereo, with all copies.
+
+    The samples of an hour alone would be 1,270 MB.
+    """
     y = audio.load(corpus(1).loc[0, "path"])
     stereo = np.stack([y, y[::-1]], axis=1)
     with tempfile.TemporaryDirectory() as temporary:
@@ -195,11 +185,6 @@ def long_file(hours: float) -> dict:
             for _ in range(int(hours * 3600 * 44_100 / len(y))):
                 file.write(stereo)
         measured = measure("one_long_file", str(path), Path(temporary))
-    whole = hours * 3600 * 44_100 * 2 * 4 / 1e6
-    print(
-        f"  {measured['seconds']:.1f} s, {measured['megabytes']:.0f} MB at most over all "
-        f"processes (its samples alone would be {whole:.0f} MB)"
-    )
     return {"hours": hours, "hour_file_peak_mb": round(measured["megabytes"])}
 
 
@@ -230,6 +215,7 @@ def main() -> None:
     print(f"{label}; {psutil.cpu_count()} cores")
     for name in options.parts:
         numbers = parts[name]()
+        print(f"{name}: {numbers}")
         notebook.record(f"extraction_{name}", corpus=label, split="none", seed=SEED, **numbers)
 
 

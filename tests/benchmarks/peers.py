@@ -102,8 +102,8 @@ def main(epochs: int = 60) -> None:
         {name: each.groupby("fold")["fit_seconds"].first() for name, each in predictions.items()}
     )
     for name, each in predictions.items():
-        score = evaluation.scores(each, by="artist", seed=SEED)
-        gain = evaluation.paired_interval(predictions["svm"], each, by="artist", seed=SEED)
+        score = evaluation.scores(each, by="artist")
+        gain = evaluation.paired_interval(predictions["svm"], each, by="artist")
         notebook.record(
             f"peers_{name}",
             corpus=corpus,

@@ -58,14 +58,9 @@ def main() -> None:
         seconds = [timed(predict.predict, short, model) for _ in range(5)]
         numbers |= {"mp3_first_seconds": seconds[0], "mp3_seconds": np.median(seconds[1:])}
         numbers["mp3_peak_mb"] = peak_mb()
-        print(f"3 min of MP3: {seconds[0]:.2f} s at first, then {numbers['mp3_seconds']:.2f} s")
         hour = song(Path(temporary, "hour.mp3"), tracks.head(20), 3600)
         numbers["hour_seconds"] = timed(predict.predict, hour, model)
         numbers["hour_peak_mb"] = peak_mb()
-        print(
-            f"an hour of MP3: {numbers['hour_seconds']:.1f} s; {numbers['hour_peak_mb']} MB at "
-            f"most, {numbers['mp3_peak_mb']} MB with the short song"
-        )
     ratios = []
     for _ in range(options.rounds):
         with tempfile.TemporaryDirectory() as empty:
@@ -77,7 +72,7 @@ def main() -> None:
         print(f"{len(tracks):,} files: extract_mfcc {extracting:.1f} s, predict {predicting:.1f} s")
     numbers["extraction_ratio"] = np.median(ratios)
     numbers |= {"slowest_ratio": min(ratios), "fastest_ratio": max(ratios)}
-    print(f"extraction's time over that of predict: {numbers['extraction_ratio']:.2f} (median)")
+    print(numbers)
     notebook.record("prediction_benchmark", corpus=label, split="none", seed=0, **numbers)
 
 

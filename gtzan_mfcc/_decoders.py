@@ -1,0 +1,136 @@
+"""Sound files to samples: by libsndfile, and by FFmpeg what libsndfile does not know."""
+
+import io
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+# What of FFmpeg's is asked: files of sound, and no playlists, which name other files.
+_FORMATS = "aac,ape,asf,avi,flv,matroska,mov,mpc,mpc8,mpegts,tta,wv"
+
+
+class DecodingError(Exception):
+    """A file that no decoder can read; the message says why."""
+
+
+def decode(path: Path) -> Iterator[tuple[int, int] | np.ndarray]:
+    """Yield the sample rate and how many samples the header promises, then arrays (n, channels)."""
+    pieces = _by_libsndfile(path)
+    try:
+        yield next(pieces)
+    except soundfile.LibsndfileError as error:
+        # What libsndfile can read it does read, so that results are the same without FFmpeg.
+        pieces = _by_ffmpeg(path, error.error_string)
+    try:
+        yield from pieces
+    except soundfile.LibsndfileError as error:
+        raise DecodingError(f"damaged sound ({error.error_string}); download it again.") from error
+
+
+def _by_libsndfile(path: Path) -> Iterator[tuple[int, int] | np.ndarray]:
+    with ExitStack() as stack:
+        opened = stack.enter_context(path.open("rb"))
+        file = stack.enter_context(_sound_file(opened.fileno(), path))
+        promised, endless = _frames_promised(file), None
+        at_once = _at_once(file.samplerate, file.channels)
+        if re.search(r"bitrate mode\s*: constant", file.extra_info):
+            # An MP3 file without a Xing header. If it ends within a frame, so does the reading, by
+            # an error that loses what was read last: little, if little is read at once.
+            promised, at_once = 0, file.samplerate
+            endless = stack.enter_context(_EndlessFile(path))
+            with suppress(soundfile.LibsndfileError):
+                file = stack.enter_context(soundfile.SoundFile(endless))
+        yield file.samplerate, promised
+        try:
+            while len(y := file.read(at_once, "float32", always_2d=True)):
+                yield y
+                del y  # so that two are never in memory
+        except soundfile.LibsndfileError:
+            if endless is None or endless.read(1):
+                raise
+
+
+class _EndlessFile(io.FileIO):
+    """A file that claims to be very long.
+
+    Where no header gives the length of an MP3 file, libsndfile estimates it from that of the
+    file, and reads no further.
+    """
+
+    end = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self.end = 2**40 if whence == os.SEEK_END else 0
+        return self.end + offset if self.end else super().seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.end or super().tell()
+
+
+def _sound_file(number: int, path: Path) -> soundfile.SoundFile:
+    try:
+        # By its number, since libsndfile takes whatever is called .snd or .gsm for sound.
+        return soundfile.SoundFile(number, closefd=False)
+    except soundfile.LibsndfileError:
+        # An MP3 file may begin with anything, and is known by its name then. If it is none, the
+        # first error says so; this one would say that the file does not exist.
+        if path.suffix.lower() == ".mp3":
+            with suppress(soundfile.LibsndfileError):
+                return soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
+        raise
+
+
+def _frames_promised(file: soundfile.SoundFile) -> int:
+    """Read how many samples a channel the header claims, which libsndfile corrects silently."""
+    # libsndfile's log reads, for a WAV cut short, "data : 1323588 (should be 500000)";
+    # in an AU file the size is called "Data Size", in an AIFF file "SSND".
+    claim = re.search(r"(?:data|Data Size|SSND)\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info)
+    if claim is None:
+        return file.frames
+    claimed, present = (int(size) for size in claim.groups())
+    # A program that writes to a pipe cannot know the length, and claims nothing or the maximum.
+    if claimed in (0, 0x7FFFFFFF, 0xFFFFFFFF) or present <= 0:
+        return file.frames
+    return file.frames * claimed // present
+
+
+def _by_ffmpeg(path: Path, reason: str) -> Iterator[tuple[int, int] | np.ndarray]:
+    try:
+        import av
+    except ImportError:
+        old, new = (shlex.quote(str(name)) for name in (path, path.with_suffix(".wav")))
+        wrong = f"not a sound file that libsndfile can read ({reason}); download it again"
+        needed = f"M4A, WMA and videos need PyAV: pip install av, or: ffmpeg -i {old} {new}"
+        raise DecodingError(f"{wrong}. {needed}") from None
+    try:
+        settings = {"options": {"format_whitelist": _FORMATS}, "metadata_errors": "ignore"}
+        with path.open("rb") as file, av.open(file, **settings) as opened:
+            if not opened.streams.audio:
+                raise DecodingError("holds no sound, only pictures or text.")
+            stream = opened.streams.audio[0]
+            # A raw stream has no header; its length is an estimate, and its last frame may be cut.
+            raw = opened.format.flags & av.format.Flags.generic_index.value
+            # Elsewhere the length is rounded.
+            seconds = 0 if raw or not opened.duration else opened.duration / 1e6 - 1
+            yield stream.rate, int(seconds * stream.rate)
+            size = _at_once(stream.rate, stream.channels)
+            planes = av.AudioResampler("fltp", rate=stream.rate, frame_size=size)
+            for packet in opened.demux(stream):
+                with suppress(av.InvalidDataError if raw else ()):
+                    for frame in packet.decode():
+                        yield from (piece.to_ndarray().T for piece in planes.resample(frame))
+            yield from (piece.to_ndarray().T for piece in planes.resample(None))
+    except (av.FFmpegError, ValueError) as error:
+        wrong = f"not a sound file ({reason} FFmpeg: {getattr(error, 'strerror', error)}.)"
+        raise DecodingError(f"{wrong}; download it again.") from error
+
+
+def _at_once(sample_rate: int, channels: int) -> int:
+    # 30 s, but a header may claim a thousand channels, of which so much would fill the memory.
+    return min(30 * sample_rate, 2**24 // channels)
