@@ -11,6 +11,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student_t
 from sklearn.base import clone
 from sklearn.metrics import classification_report, confusion_matrix
 
@@ -47,9 +48,8 @@ def genre_report(true: Sequence[str], predicted: Sequence[str], genres: list[str
     --------
     Notebook ``1_features_ann`` introduces this helper.
     """
-    report = classification_report(
-        list(true), list(predicted), labels=genres, output_dict=True, zero_division=0
-    )
+    options = {"labels": genres, "output_dict": True, "zero_division": 0}
+    report = classification_report(list(true), list(predicted), **options)
     # scikit-learn adds "accuracy" or "micro avg", depending on which genres occur.
     return pd.DataFrame(report).T.loc[[*genres, "macro avg", "weighted avg"]]
 
@@ -107,13 +107,14 @@ def track_vote(predictions: pd.DataFrame) -> pd.DataFrame:
     return votes
 
 
-def bootstrap_interval(
-    correct: np.ndarray, groups: np.ndarray, *, n_resamples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """95 % confidence interval of an accuracy, from a bootstrap over whole groups.
+def accuracy_interval(correct: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    """95 % confidence interval of an accuracy whose rows are right or wrong in groups.
 
-    Segments of one track are right or wrong together, so resampling segments would make
-    the interval too narrow; here whole tracks (or artists) are drawn with replacement.
+    Segments of one track, or tracks of one artist, are mostly right or wrong together, and are
+    worth fewer rows than there are: as many as would give the same variance between groups if
+    each row were on its own (the effective sample size). For so many rows this is Wilson's
+    interval, with a quantile of Student's t. Unlike a bootstrap it does not shrink to a point
+    where all rows are right or all are wrong; each group then counts as one row.
 
     Parameters
     ----------
@@ -121,44 +122,47 @@ def bootstrap_interval(
         Whether each row was predicted right.
     groups : np.ndarray [shape=(n,)]
         The track (or artist) of each row.
-    n_resamples : int
-        Number of bootstrap samples.
-    seed : int
-        Seed of the bootstrap.
 
     Returns
     -------
     low, high : float
-        Between 0 and 1.
+        Between 0 and 1; of a single group, these.
+
+    References
+    ----------
+    E. L. Korn and B. I. Graubard, "Confidence intervals for proportions with small expected
+    number of positive counts estimated from survey data", Survey Methodology 24 (1998). N. Dean
+    and M. Pagano, "Evaluating confidence interval methods for binomial proportions in clustered
+    surveys", Journal of Survey Statistics and Methodology 3 (2015).
 
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
     """
-    by_group = pd.Series(np.asarray(correct, dtype=float)).groupby(np.asarray(groups))
-    right, rows = by_group.sum().to_numpy(), by_group.size().to_numpy()
-    drawn = np.random.default_rng(seed).integers(len(rows), size=(n_resamples, len(rows)))
-    accuracy = right[drawn].sum(axis=1) / rows[drawn].sum(axis=1)
-    low, high = np.quantile(accuracy, [0.025, 0.975])
-    return float(low), float(high)
+    mean, variance, t, n_groups = _mean_of_groups(correct, groups)
+    if n_groups == 1:
+        return 0.0, 1.0
+    n = min(mean * (1 - mean) / variance, len(correct)) if variance else n_groups
+    middle = (mean + t**2 / (2 * n)) / (1 + t**2 / n)
+    half = t / (1 + t**2 / n) * np.sqrt(mean * (1 - mean) / n + t**2 / (4 * n**2))
+    return float(max(0, middle - half)), float(min(1, middle + half))
 
 
 def paired_interval(
-    predictions: pd.DataFrame, other: pd.DataFrame, *, by: str = "track", seed: int = 0
+    predictions: pd.DataFrame, other: pd.DataFrame, *, by: str = "track"
 ) -> tuple[float, float, float]:
     """Difference in track accuracy of two models on the same tracks, with its 95 % interval.
 
-    Both models get the same bootstrap samples, so that what makes a track hard for both does
-    not widen the interval.
+    The interval is Student's, from the differences of whole groups, so that what makes a track
+    hard for both does not widen it. Where the models never differ, it says how many groups may
+    differ all the same.
 
     Parameters
     ----------
     predictions, other : pd.DataFrame
         From `cross_validate`, of the same tracks.
     by : str
-        ``"track"`` or ``"artist"``: what the bootstrap draws.
-    seed : int
-        Seed of the bootstrap.
+        ``"track"`` or ``"artist"``: what is a group.
 
     Returns
     -------
@@ -179,9 +183,23 @@ def paired_interval(
     if not votes.index.equals(other_votes.index):
         raise ValueError("the two models were not tested on the same tracks.")
     right, other_right = (each["genre"] == each["predicted"] for each in (votes, other_votes))
-    difference = right.to_numpy(float) - other_right.to_numpy(float)
-    low, high = bootstrap_interval(difference, groups, seed=seed)
-    return float(difference.mean()), low, high
+    difference, variance, t, n_groups = _mean_of_groups(right.astype(int) - other_right, groups)
+    # Of so many groups without a difference, up to this share may have one (Clopper and Pearson).
+    half = t * np.sqrt(variance) if variance else 1 - 0.025 ** (1 / n_groups)
+    return difference, max(-1.0, difference - half), min(1.0, difference + half)
+
+
+def _mean_of_groups(values: np.ndarray, groups: np.ndarray) -> tuple[float, float, float, int]:
+    """Mean of rows in groups, its variance, Student's t for it, and the number of groups."""
+    values = np.asarray(values, dtype=float)
+    mean = values.mean()
+    # How far each group as a whole is from the mean.
+    away = pd.Series(values - mean).groupby(np.asarray(groups)).sum().to_numpy()
+    n = len(away)
+    variance = n / max(n - 1, 1) * np.sum(away**2) / len(values) ** 2
+    # Rounding is no variance.
+    variance = variance if variance > 1e-20 else 0.0
+    return float(mean), float(variance), float(student_t.ppf(0.975, max(n - 1, 1))), n
 
 
 def cross_validate(
@@ -286,7 +304,7 @@ def _fit_classifier(segments: Segments, rows: np.ndarray, *, classifier: object)
     return clone(classifier).fit(segments.mfcc[rows], segments.labels[rows])
 
 
-def scores(predictions: pd.DataFrame, *, by: str = "track", seed: int = 0) -> dict:
+def scores(predictions: pd.DataFrame, *, by: str = "track") -> dict:
     """Accuracy by segment and by track, balanced accuracy and macro F1 of a set of folds.
 
     Parameters
@@ -294,9 +312,7 @@ def scores(predictions: pd.DataFrame, *, by: str = "track", seed: int = 0) -> di
     predictions : pd.DataFrame
         From `cross_validate`; of several seeds, if it has a column ``seed``.
     by : str
-        ``"track"`` or ``"artist"``: what the bootstrap of the intervals draws.
-    seed : int
-        Seed of the bootstrap.
+        ``"track"`` or ``"artist"``: what is a group of the intervals.
 
     Returns
     -------
@@ -304,7 +320,8 @@ def scores(predictions: pd.DataFrame, *, by: str = "track", seed: int = 0) -> di
         ``segment_accuracy``, ``track_accuracy``, ``segment_interval`` and
         ``track_interval`` (95 %), ``balanced_accuracy`` and ``macro_f1`` (by track, over
         the genres that were tested), ``majority`` (the share of the genre with most tracks),
-        the numbers of ``genres``, ``tracks`` and ``segments``; of several seeds the means of all
+        the numbers of ``genres``, ``tracks``, ``segments`` and ``groups`` (as many as tracks, if
+        no artist is known: then the interval is too narrow); of several seeds the means of all
         of them, and ``least`` and ``greatest``, the track accuracies of the worst and the best.
 
     See Also
@@ -324,15 +341,16 @@ def scores(predictions: pd.DataFrame, *, by: str = "track", seed: int = 0) -> di
         n_seeds, seeds = len(by_seed), {"least": by_seed.min(), "greatest": by_seed.max()}
     return {
         "segment_accuracy": segment_right.mean(),
-        "segment_interval": bootstrap_interval(segment_right, drawn, seed=seed),
+        "segment_interval": accuracy_interval(segment_right, drawn),
         "track_accuracy": track_right.mean(),
-        "track_interval": bootstrap_interval(track_right, groups, seed=seed),
+        "track_interval": accuracy_interval(track_right, groups),
         **seeds,
         "balanced_accuracy": report["recall"].mean(),
         "macro_f1": report["f1-score"].mean(),
         "majority": report["support"].max() / len(votes),
         "genres": len(report),
         "tracks": len(votes) // n_seeds,
+        "groups": len(set(groups)),
         "segments": len(predictions) // n_seeds,
     }
 
@@ -363,8 +381,8 @@ def report_card(
         Splits: ``"segment"`` for rows at random, ``"fault_filtered"``, or what
         `gtzan_mfcc.splits.folds` takes.
     n_folds : int
-        Number of folds, but with ``"fault_filtered"``: its ``train`` and ``valid`` train, and
-        its ``test`` tests.
+        Number of folds; fewer where a genre has fewer groups. With ``"fault_filtered"``, its
+        ``train`` and ``valid`` train, and its ``test`` tests.
     seeds : sequence of int
         For each, folds are drawn anew, and the model is trained anew.
     **settings
@@ -375,7 +393,7 @@ def report_card(
     card : pd.DataFrame
         One row a split, indexed by ``split`` and ``tested_on``: the scores of `scores`, with
         ``segment_low``, ``segment_high``, ``track_low`` and ``track_high`` for its intervals
-        (which draw artists), and a ``remark`` that names what cannot be tested. Original
+        (whose groups are artists), and a ``remark`` that names what cannot be tested. Original
         segments are tested; copies train, but those of
         `gtzan_mfcc.augmentation.DEGRADATIONS`: they are tested, each in a row of its own.
         The row ``leak`` is the difference in accuracy between ``segment`` and ``artist``, on the
@@ -410,13 +428,15 @@ def report_card(
         if each in segments.table:
             unknown = segments.table["track"][segments.table[each].isna()].nunique()
             remarks += [f"tracks without {each}: {unknown}."] * (unknown > 0)
+            if segments.table[each].isna().all():
+                remarks += [f"So tracks are kept apart, and no {each}s."]
         for copy, predictions in told[each].groupby("augmentation", sort=False):
             score = scores(predictions, by="artist")
             for level in ("segment", "track"):
                 score[f"{level}_low"], score[f"{level}_high"] = score.pop(f"{level}_interval")
             rows[each, copy] = score | {"remark": " ".join(dict.fromkeys(remarks))}
     if {"segment", "artist"} <= told.keys():
-        leaky, fair = (told[each].query("augmentation == 'original'") for each in SPLITS[::2])
+        leaky, fair = (told[by].query("augmentation == 'original'") for by in ("segment", "artist"))
         leaky = leaky[leaky["track"].isin(fair["track"])]
         leak = dict(zip(_UNTESTED, paired_interval(leaky, fair, by="artist")))
         leak |= {"tracks": fair["track"].nunique(), "remark": "segment - artist"}
@@ -429,10 +449,8 @@ def _segments(x: np.ndarray | pd.DataFrame, table: pd.DataFrame) -> Segments:
     """Check the rows of a report card, and add what is known of their tracks."""
     x, table = np.asarray(x), table.reset_index(drop=True)
     if len(x) != len(table) or not {"track", "genre"} <= set(table):
-        raise ValueError(
-            f"x has {len(x):,} rows, and the table {len(table):,}, with {', '.join(table)}; they "
-            "need as many, and the columns track and genre."
-        )
+        found = f"x has {len(x):,} rows, and the table {len(table):,}, with {', '.join(table)}"
+        raise ValueError(f"{found}; they need as many, and the columns track and genre.")
     known = dataset.load_facts().drop(columns=table.columns.drop("track"), errors="ignore")
     table = {"segment": 0, "augmentation": "original"} | dict(table.merge(known, how="left"))
     table = pd.DataFrame(table)
@@ -440,24 +458,22 @@ def _segments(x: np.ndarray | pd.DataFrame, table: pd.DataFrame) -> Segments:
     wrong |= table.duplicated(["track", "segment", "augmentation"])
     wrong |= table.groupby("track")["genre"].transform("nunique") > 1
     if wrong.any():
-        raise ValueError(
-            f"row {wrong.idxmax()} of the table ({table['track'][wrong.idxmax()]}) has no track or "
-            "genre, is there twice, or is of a track with several genres. Rows of one track are "
-            "numbered in the column segment."
-        )
+        row = f"row {wrong.idxmax()} of the table ({table['track'][wrong.idxmax()]})"
+        raise ValueError(f"{row} lacks a name, or is there twice, or its track has several genres.")
     return Segments(x, table.assign(genre=pd.Categorical(table["genre"].astype(str))))
 
 
 def _folds(table: pd.DataFrame, by: str, n_folds: int, seed: int) -> list[splits.Split]:
     """Divide the rows; test original segments and degraded copies of them, which never train."""
-    if by in table and table[by].isna().all():
-        raise ValueError(f"no {by} is known.")
     degraded = table["augmentation"].isin(augmentation.DEGRADATIONS).to_numpy()
     original, rows = (table["augmentation"] == "original").to_numpy(), np.flatnonzero(~degraded)
     if by == "fault_filtered":
         *fit, test = splits.fault_filtered(table.iloc[rows])
         folds = [(np.concatenate(fit), test)]
     else:
+        if by != "segment":
+            groups = pd.Series(splits.group(table, by)).groupby(table["genre"].to_numpy()).nunique()
+            n_folds = min(n_folds, groups[groups > 1].min())
         folds = splits.folds(table.iloc[rows], by, n_folds=n_folds, seed=seed)
     place = pd.MultiIndex.from_frame(table[["track", "segment"]])
     tested = [place.isin(place[rows[test]][original[rows[test]]]) for _, test in folds]
@@ -498,7 +514,5 @@ def _key(fit_model: Callable, segments: Segments) -> str:
     try:
         return joblib.hash([fit_model, package_versions(), *data], coerce_mmap=True)
     except pickle.PicklingError as error:
-        raise ValueError(
-            "fit_model and all its settings must have names, by which its folds are kept: take a "
-            f"function of a module or a functools.partial of one, and no lambda ({error})."
-        ) from error
+        needed = "fit_model and all its settings must have names, by which its folds are kept"
+        raise ValueError(f"{needed}: take a function of a module, no lambda ({error}).") from error
