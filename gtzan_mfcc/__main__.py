@@ -1,4 +1,4 @@
-"""The package from the command line: ``python -m gtzan_mfcc --help``."""
+"""The command line: ``python -m gtzan_mfcc``; see ``--help``."""
 
 import argparse
 import csv
@@ -6,38 +6,36 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
+from tqdm import tqdm
 
-from gtzan_mfcc import dataset
-from gtzan_mfcc._disk import aside
-
-# What waits for TensorFlow is imported in the functions that need it, so that help does not.
+# What takes time to import is imported in the functions that need it: help does not, and
+# whatever is wrong with the arguments is told at once.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says.
+    """Run one command.
 
     Parameters
     ----------
     arguments : sequence of str, optional
-        By default those that the program was called with.
+        By default those of the process.
 
     Returns
     -------
     status : int
-        0; or 1 if a file could not be used, 2 if nothing could be done at all.
+        0, or 1 if some file could not be used, or 2 if nothing could be done, or 130 after Ctrl-C.
 
     See Also
     --------
     Notebook ``8_your_own_music`` introduces this command.
     """
     options = _parser().parse_args(arguments)
-    # A file may have a name that is no text.
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")
     try:
         status = options.run(options)
         sys.stdout.flush()
@@ -46,20 +44,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever reads has enough, as in `... | head`; what is still to be flushed has no reader.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (dataset.DatasetError, OSError, ValueError) as error:
+    except KeyboardInterrupt:
+        print("stopped.", file=sys.stderr)
+        return 130
+    except (RuntimeError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m gtzan_mfcc")
+    parser.add_argument("--version", action="version", version=version("gtzan-mfcc"))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     predict = commands.add_parser("predict", help="tell the genre of songs")
     predict.description = _predict.__doc__
     predict.set_defaults(run=_predict)
     add = predict.add_argument
-    add("songs", nargs="+", metavar="SONG", help="a WAV, FLAC, OGG, MP3, ... file")
+    add("songs", nargs="+", metavar="SONG", help="a sound file, or a folder of them, of any depth")
     add("--model", metavar="FILE", help="a model of yours (default: GTZAN's genres)")
     add("--over-time", action="store_true", help="tell each segment of 3 s, too")
     add("--hop-seconds", type=float, default=3.0, metavar="S", help="start one every S seconds")
@@ -67,78 +69,135 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--csv", action="store_true", help="print CSV")
 
-    help_of_train = "make a model from folders of songs"
-    train = commands.add_parser("train", help=help_of_train, description=_train.__doc__)
+    train = commands.add_parser("train", help="make a model from folders of songs")
+    train.description = _train.__doc__
     train.set_defaults(run=_train)
     add = train.add_argument
     add("folders", nargs="*", metavar="FOLDER", help="one or more (default: GTZAN, or toys)")
     add("--output", required=True, metavar="FILE", help="NAME.keras, to be written")
+    add("--no-score", action="store_true", help="do not test how good the model will be")
     add("--seed", type=int, default=0, metavar="N", help="of the training (default: 0)")
     return parser
 
 
 def _predict(options: argparse.Namespace) -> int:
-    """Tell the genre of each song, with the three best guesses.
+    """Print the genre of each song and its three best guesses.
 
-    A file that cannot be read is named on stderr, and the status is 1 at the end.
+    A file that cannot be read is named on standard error, and the rest goes on.
     """
-    from gtzan_mfcc import predict
+    if options.model and not Path(options.model).expanduser().is_file():
+        raise ValueError(f"{options.model}: no such file; name one that `train` has written.")
+    from gtzan_mfcc.dataset import sound_files
 
-    model = predict.load_model(options.model or predict.PRETRAINED)
-    told, bad = [], 0
-    for song, heard in predict.predict_files(options.songs, model, hop_seconds=options.hop_seconds):
-        if isinstance(heard, predict.AudioError):
-            print(heard, file=sys.stderr)
-            bad += 1
-            continue
-        segments = heard.over_time.round(4).to_dict("records") if options.over_time else []
-        entry = {"file": song, "genre": heard.genre, "seconds": round(heard.seconds, 3)}
-        entry |= {"padded": heard.padded}
-        probabilities = heard.probabilities.round(4).to_dict()
-        if options.csv:
-            told += [{"file": song} | row for row in segments] or [entry | probabilities]
-        elif options.json:
-            over_time = {"over_time": segments} if options.over_time else {}
-            told.append(entry | {"probabilities": probabilities} | over_time)
-        else:
-            padded = " (too short for a segment, repeated)" if heard.padded else ""
-            print(f"{song}: {heard.genre} ({heard.best_guesses}){padded}", flush=True)
-            for row in segments:
-                genre = max(model.genres, key=row.get)
-                print(f"  {row['start']:7.1f} to {row['end']:7.1f} s: {genre} {row[genre]:.0%}")
-    if options.json:
-        print(json.dumps(told, indent=2))
-    elif options.csv:
-        facts = ["start", "end"] if options.over_time else ["genre", "seconds", "padded"]
-        table = pd.DataFrame(told, columns=["file", *facts, *model.genres])
-        table.to_csv(sys.stdout, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    songs, bad = [], 0
+    for name in options.songs:
+        path = Path(name).expanduser()
+        found = sound_files(path) if path.is_dir() else [path] * path.exists()
+        if not found:
+            print(f"{name}: no such file, or a folder without sound files.", file=sys.stderr)
+        songs, bad = songs + found, bad + (not found)
+    if not songs:
+        return 1
+    # TensorFlow takes seconds.
+    import pandas as pd
+
+    from gtzan_mfcc import predict
+    from gtzan_mfcc._progress import bar
+
+    model = predict.load_model(Path(options.model or predict.PRETRAINED).expanduser())
+    heard = predict.predict_files(songs, model, hop_seconds=options.hop_seconds)
+    told, rows = [], []
+    try:
+        for song, each in bar(heard, "song", True, total=len(songs)):
+            if isinstance(each, predict.AudioError):
+                tqdm.write(str(each), file=sys.stderr)
+                bad += 1
+                continue
+            entry = {"file": str(song), "genre": each.genre, "seconds": round(each.seconds, 3)}
+            entry |= {"padded": each.padded, "silent": each.silent}
+            probabilities = each.probabilities.round(4).to_dict()
+            over_time = each.over_time.round(4).to_dict("records") if options.over_time else []
+            details = {"over_time": over_time} if over_time else {}
+            told.append(entry | {"probabilities": probabilities} | details)
+            rows += [entry | row for row in over_time or [probabilities]]
+            if not (options.json or options.csv):
+                tqdm.write(_as_text(each, entry, over_time))
+    finally:
+        # What was told before Ctrl-C makes whole JSON or CSV, too.
+        if options.json:
+            print(json.dumps(told, indent=2))
+        elif options.csv:
+            facts = "start end" if options.over_time else "genre seconds padded silent"
+            table = pd.DataFrame(rows, columns=["file", *facts.split(), *model.genres])
+            table.to_csv(sys.stdout, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     return 1 if bad else 0
 
 
+def _as_text(heard: object, entry: dict, over_time: list[dict]) -> str:
+    text = f"{entry['file']}: {heard.genre} ({heard.best_guesses})"
+    text += " (too short for a segment, repeated)" * heard.padded
+    text += " (hardly any sound: the genre means nothing)" * heard.silent
+    for row in over_time:
+        genre = max(heard.probabilities.index, key=row.get)
+        text += f"\n  {row['start']:7.1f} to {row['end']:7.1f} s: {genre} {row[genre]:.0%}"
+    return text
+
+
 def _train(options: argparse.Namespace) -> int:
-    """Train a model on all songs of the folders, for `predict --model FILE`.
+    """Make a model from FOLDER/CLASS/SONG, and tell how good it will be.
 
-    A folder has one folder a class: <class>/<song>.wav (or .flac, .ogg, .mp3, ...).
+    What lies deeper in the folder of a class belongs to it, too. Songs that take turns in being
+    kept apart tell how good the model is; then it is trained on all of them.
     """
-    from gtzan_mfcc import augmentation, extraction, predict, training
-
-    output = Path(options.output)
+    output = Path(options.output).expanduser()
     if output.suffix != ".keras" or output.is_dir() or not output.parent.is_dir():
         raise ValueError(f"{output}: name a file NAME.keras, in a folder that is there.")
-    tracks = pd.concat(map(dataset.load_tracks, options.folders or [None]), ignore_index=True)
+    import pandas as pd
+
+    from gtzan_mfcc import augmentation, dataset, evaluation, extraction, predict, training
+    from gtzan_mfcc._disk import aside
+
+    found = [dataset.load_tracks(folder) for folder in options.folders or [None]]
+    tracks = pd.concat(found, ignore_index=True)
+    tracks.attrs["ignored"] = [file for each in found for file in each.attrs["ignored"]]
+    predict.check_genres(sorted(set(tracks["genre"])))
+    if few := [f"{genre} ({n})" for genre, n in tracks["genre"].value_counts().items() if n < 5]:
+        print(f"Expect little of classes with few songs: {', '.join(few)}.", file=sys.stderr)
+    ignored = pd.DataFrame(tracks.attrs["ignored"], columns=["path", "reason"])
+    for reason, paths in ignored.groupby("reason")["path"]:
+        print(f"ignored, {reason} ({len(paths)}): {', '.join(paths)}", file=sys.stderr)
     segments = extraction.extract_mfcc(tracks, n_mfcc=20, augmentations=augmentation.ROBUST)
-    for reason in segments.left_out["reason"]:
+    unusable = segments.left_out[segments.left_out["path"].isin(tracks["path"])]
+    for reason in unusable["reason"]:
         print(f"left out: {reason}", file=sys.stderr)
-    if len(segments.genres) < 2:
-        raise ValueError(f"{segments.genres[0]} is the only class; two are needed.")
     predict.check_genres(segments.genres)
-    network = training.fit_statistics_mlp(segments, np.arange(len(segments)), seed=options.seed)
+    fit = training.fit_statistics_mlp
+    if not options.no_score:
+        x, table = segments.mfcc, segments.table
+        card, told = evaluation.report_card(fit, x, table, by=["artist"], seeds=[options.seed])
+        share, low, high = card[["track_accuracy", "track_low", "track_high"]].iloc[0]
+        if told:
+            print(f"Unheard songs: {share:.0%} right (95 % interval {low:.0%} to {high:.0%})")
+            for genre, heard in evaluation.track_vote(told["artist"]).groupby("genre"):
+                print(f"  {genre}: {(heard['predicted'] == genre).sum()} of {len(heard)}")
+        print(card["remark"].iloc[0] or "Artists are kept apart.")
     with aside(output) as unfinished:
+        network = fit(segments, segments.table.index.to_numpy(), seed=options.seed)
         predict.Classifier(network, segments.genres).save(unfinished)
     counts = segments.table.groupby("genre", observed=True)["track"].nunique()
     print(f"{options.output}: {', '.join(f'{genre} ({n})' for genre, n in counts.items())}")
-    return 0 if segments.left_out.empty else 1
+    return 0 if unusable.empty else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # libmpg123 and TensorFlow write to the file descriptor itself; what Python says goes on.
+    with suppress(OSError):
+        sys.stderr = os.fdopen(os.dup(2), "w", 1, errors="backslashreplace")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    # A file may have a name that is no text.
+    sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
+    status = main()
+    if status == 130:
+        # Without waiting for the songs that have begun.
+        os._exit(status)
+    sys.exit(status)

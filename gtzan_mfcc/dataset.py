@@ -14,20 +14,23 @@ from gtzan_mfcc.features import FEATURE_NAMES
 GENRES = tuple("blues classical country disco hiphop jazz metal pop reggae rock".split())
 """GTZAN's ten genres, in alphabetical order."""
 
-CORRUPT_FILES = {
-    "jazz.00054.wav": "this file is corrupt in Kaggle's copy of GTZAN; the study left it out too",
-}
+CORRUPT_FILES = {"jazz.00054.wav": "corrupt in Kaggle's copy of GTZAN; the study left it out too"}
 """Files that are known to be bad, and what is known of them."""
 
 _GTZAN_FACTS = Path(__file__).with_name("tracks.csv")
 
 # Where the same track lies in several formats, the first of these is read.
 _EXTENSIONS = (".wav", ".flac", ".au", ".aif", ".aiff", ".w64", ".caf")
-_EXTENSIONS += (".ogg", ".oga", ".opus", ".mp3")
+_EXTENSIONS += (".ogg", ".oga", ".opus", ".mp3", ".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm")
+_EXTENSIONS += (".ape", ".wv", ".tta", ".mpc", ".mkv", ".mka", ".mov", ".avi")
 
 
 class DatasetError(RuntimeError):
     """A corpus that is missing or incomplete; the message says what was found and what to do."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Show the message alone in a notebook: it says what to change."""
+        return [f"DatasetError: {self}"]
 
 
 def project_dir() -> Path:
@@ -73,22 +76,20 @@ def find_corpus() -> Path | None:
         for folder in (Path(named).expanduser(), project_dir() / named):
             if folder.is_dir():
                 return folder.absolute()
-        raise DatasetError(
-            f"GTZAN_DIR is {named}, and there is no such folder; set it to the folder that "
-            "holds one folder a genre, or unset it."
-        )
+        raise DatasetError(f"GTZAN_DIR is {named}, no such folder; correct or unset it.")
     data = project_dir() / "data"
     candidates = [data / "genres_original", data / "Data" / "genres_original", data / "genres"]
     return next((folder for folder in candidates if folder.is_dir()), None)
 
 
 def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = None) -> pd.DataFrame:
-    """List the tracks of a corpus: one row a sound file in ``<folder>/<genre>/``.
+    """List the tracks of a corpus: one row a sound file in ``<folder>/<genre>/``, or below it.
 
     Knows the layouts in which GTZAN is passed around: Kaggle's
     (``genres_original/blues/blues.00000.wav``), Marsyas's (``genres/blues/blues.00000.au``),
-    and the same as .flac, .ogg or .mp3; and takes any folder of your own,
-    ``<class>/<any name>.<ext>``. Nothing is read but names.
+    and the same as .flac, .ogg or .mp3; and takes any folder of your own, with one folder a
+    class: ``<class>/<any name>.<ext>`` or ``<class>/<album>/<any name>.<ext>``, at any depth.
+    Nothing is read but names.
 
     Parameters
     ----------
@@ -103,7 +104,8 @@ def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = Non
     tracks : pd.DataFrame
         Sorted by genre and track, with the columns
 
-        - ``track``: name, such as ``blues.00000``; of other files ``class/any name``
+        - ``track``: name, such as ``blues.00000``; of other files ``class/any name``,
+          or ``class/album/any name``
         - ``genre``: categorical, in alphabetical order
         - ``path``: the file
         - ``artist``: an id, missing where unknown
@@ -114,6 +116,9 @@ def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = Non
         Artists are Foleiss and Tavares's (2020), after Sturm, "The GTZAN dataset",
         arXiv:1306.1461, where a replica has the artist of its original. A ``tracks.csv`` in
         `folder` takes the place of this table: its columns come with the tracks.
+
+        ``tracks.attrs["ignored"]`` is a list of the files that are no tracks, each a dict of
+        ``track``, ``path`` and ``reason``. What is extracted of the tracks names them, too.
 
     Raises
     ------
@@ -129,52 +134,87 @@ def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = Non
     if per_genre is not None and per_genre < 1:
         raise ValueError(f"per_genre is {per_genre}; take 1 or more, or None for all tracks.")
     folder = Path(folder or find_corpus() or toy.make_corpus(project_dir() / "data" / "toy"))
-    folder = folder.expanduser()
-    files = _sound_files(folder)
+    folder = folder.expanduser().absolute()
     own_facts = folder / "tracks.csv"
+    # Sorted so that the preferred format of a track comes first, and what lies in no class last.
+    paths = set(_files(folder)) - {own_facts}
+    paths = sorted(paths, key=lambda path: (path.parent == folder, _preference(path), path))
+    inside = [path.relative_to(folder) for path in paths]
+    rows = {"track": map(_track_name, inside), "genre": [path.parts[0] for path in inside]}
+    files = pd.DataFrame(rows | {"path": map(str, paths), "reason": None})
+    files.loc[files.duplicated("track"), "reason"] = "there in another format, too"
+    files.loc[[len(path.parts) < 2 for path in inside], "reason"] = "in no folder of a class"
+    no_sound = [_preference(path) == len(_EXTENSIONS) for path in paths]
+    files.loc[no_sound, "reason"] = "not called like a sound file"
+    tracks = files[files["reason"].isna()].drop(columns="reason")
+    # One class, and nothing in it but folders: they are the classes, and this is above them.
+    if tracks["genre"].nunique() < 2 and not (tracks["track"].astype(str).str.count("/") < 2).any():
+        there = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
+        needed = "no <genre>/<track>.wav (or .flac, .mp3, .m4a, ...)"
+        raise DatasetError(f"{folder} holds {there}, and {needed}; name the folder of the genres.")
     facts = load_facts(own_facts if own_facts.is_file() else _GTZAN_FACTS)
-    tracks = pd.DataFrame(
-        {
-            "track": [_track_name(path) for path in files],
-            "genre": [path.parent.name for path in files],
-            "path": [str(path) for path in files],
-        }
-    )
-    # Files are sorted so that the preferred format of a track comes first.
-    tracks = tracks.drop_duplicates("track").merge(facts, on="track", how="left")
+    tracks = tracks.merge(facts, on="track", how="left")
     tracks["genre"] = pd.Categorical(tracks["genre"], categories=sorted(set(tracks["genre"])))
     tracks = tracks.sort_values(["genre", "track"])
     if per_genre is not None:
         tracks = tracks.groupby("genre", observed=True).head(per_genre)
+    ignored = files[files["reason"].notna()].drop(columns="genre")
+    tracks.attrs["ignored"] = ignored.to_dict("records")
     return tracks.reset_index(drop=True)
 
 
-def _sound_files(folder: Path) -> list[Path]:
+def sound_files(folder: str | Path) -> list[Path]:
+    """List the sound files in a folder and in all folders below it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Any folder.
+
+    Returns
+    -------
+    files : list of Path
+        Those that are called like sound files, sorted; hidden ones are left out, and each folder
+        is visited once, wherever links lead.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such folder.
+
+    See Also
+    --------
+    Notebook ``8_your_own_music`` introduces this helper.
+    """
+    files = _files(Path(folder).expanduser())
+    return [path for path in files if _preference(path) < len(_EXTENSIONS)]
+
+
+def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; run `make data`, or set GTZAN_DIR.")
-    # Names with a leading dot are left by macOS, as in Marsyas's archive; they hold no sound.
-    files = [
-        path
-        for path in folder.glob("*/*")
-        if path.suffix.lower() in _EXTENSIONS
-        and not path.name.startswith(".")
-        and not path.parent.name.startswith(".")
-    ]
-    if not files:
-        found = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
-        raise DatasetError(
-            f"{folder} holds {found}, and no <genre>/<track>.wav "
-            f"(or {', '.join(_EXTENSIONS[1:])}); name the folder that has one folder a "
-            "genre, such as genres_original."
-        )
-    return sorted(files, key=lambda path: (_EXTENSIONS.index(path.suffix.lower()), path))
+        raise DatasetError(f"{folder}: no such folder; check its name.")
+    files, visited = [], set()
+    for base, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(base)) in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        # Names with a leading dot are left by macOS, as in Marsyas's archive; they hold no sound.
+        files += [Path(base, name) for name in names if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".")]
+    return sorted(files)
 
 
-def _track_name(path: Path) -> str:
+def _track_name(inside: Path) -> str:
     """GTZAN's names as they are; others with the class in front, so that all are different."""
-    genre = path.parent.name
-    of_gtzan = re.fullmatch(re.escape(genre) + r"\.\d{5}", path.stem)
-    return path.stem if of_gtzan else f"{genre}/{path.stem}"
+    name, genre = inside.with_suffix("").as_posix(), inside.parts[0]
+    return re.sub(rf"^{re.escape(genre)}/({re.escape(genre)}\.\d{{5}})$", r"\1", name)
+
+
+def _preference(path: Path) -> int:
+    """Place among the formats; beyond them for what is not called like a sound file."""
+    suffix = path.suffix.lower()
+    return _EXTENSIONS.index(suffix) if suffix in _EXTENSIONS else len(_EXTENSIONS)
 
 
 def load_facts(path: str | Path = _GTZAN_FACTS) -> pd.DataFrame:
@@ -203,10 +243,8 @@ def load_facts(path: str | Path = _GTZAN_FACTS) -> pd.DataFrame:
     """
     facts = pd.read_csv(path, dtype="string")
     if "track" not in facts:
-        raise DatasetError(
-            f"{path} has the columns {', '.join(facts)}, and no column named track; add it, with "
-            "names such as blues.00000, or take the file away."
-        )
+        found = f"the columns {', '.join(facts)}, and no column named track"
+        raise DatasetError(f"{path} has {found}; add it (blues.00000, ...), or remove the file.")
     wanted = ["track", "artist", "fault_filtered", "replica_of"]
     facts = facts.reindex(columns=[*wanted, *facts.columns.difference(wanted, sort=False)])
     return facts.drop(columns=["genre", "path"], errors="ignore").drop_duplicates("track")
@@ -289,25 +327,20 @@ def load_feature_table(path: str | Path) -> pd.DataFrame:
     --------
     Notebook ``1_features_ann`` introduces this helper.
     """
-    path = Path(path)
     columns = ["filename", "length", *FEATURE_NAMES, "label"]
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: not a table that can be read ({error}).") from error
-    if missing := [column for column in columns if column not in table] or table.empty:
-        raise DatasetError(
-            f"{path} has {len(table)} rows, and lacks of the {len(columns)} columns: {missing}; "
-            "download it again, or make it anew with extract_features."
-        )
+    if (missing := [column for column in columns if column not in table]) or table.empty:
+        lacks = f"{len(table)} rows, and lacks of the {len(columns)} columns: {missing}"
+        raise DatasetError(f"{path} has {lacks}; make it anew with extract_features.")
     table = table[columns]
     bad = ~np.isfinite(table[FEATURE_NAMES].apply(pd.to_numeric, errors="coerce"))
     bad["label"], bad["filename"] = table["label"].isna(), table["filename"].duplicated()
     if bad.any(axis=None):
         row = bad.any(axis=1).idxmax()
-        raise DatasetError(
-            f"{path}: {bad.to_numpy().sum()} cells are empty, no finite numbers or a file named "
-            f"twice, the first in row {row + 2}, column {bad.loc[row].idxmax()}; download it again."
-        )
-    genres = sorted(table["label"].unique())
-    return table.assign(label=pd.Categorical(table["label"], categories=genres))
+        wrong = f"{bad.to_numpy().sum()} cells are empty, no finite numbers or a file named twice"
+        first = f"the first in row {row + 2}, column {bad.loc[row].idxmax()}"
+        raise DatasetError(f"{path}: {wrong}, {first}; download it again.")
+    return table.assign(label=pd.Categorical(table["label"]))

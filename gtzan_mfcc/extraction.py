@@ -59,9 +59,8 @@ class Segments:
 
     def select(self, rows: np.ndarray) -> "Segments":
         """Keep the rows of a boolean mask or of positions."""
-        return Segments(
-            self.mfcc[rows], self.table.iloc[rows].reset_index(drop=True), self.left_out
-        )
+        table = self.table.iloc[rows].reset_index(drop=True)
+        return Segments(self.mfcc[rows], table, self.left_out)
 
 
 def extract_mfcc(
@@ -133,9 +132,8 @@ def extract_mfcc(
     """
     known = augmentations if isinstance(augmentations, dict) else augmentation.AUGMENTATIONS
     if unknown := set(augmentations) - set(known):
-        raise ValueError(
-            f"no augmentation {', '.join(sorted(unknown))}; there are {', '.join(known)}."
-        )
+        unknown = ", ".join(sorted(unknown))
+        raise ValueError(f"no augmentation {unknown}; there are {', '.join(known)}.")
     copies = {name: known[name] for name in augmentations}
     settings = {"seed": seed, "n_mfcc": n_mfcc, "n_fft": n_fft, "hop_length": hop_length}
     work = partial(_track_mfcc, copies=copies, **settings)
@@ -218,17 +216,10 @@ def _track_mfcc(
     mfcc = {name: [] for name in ("original", *copies)}
     shortest = audio.shortest_segment(spectrum["hop_length"])
     for batch in audio.segments(audio.blocks(path), shortest=shortest):
-        original = features.mel_power(batch, **spectrum)
-        mfcc["original"].append(features.cepstrum(original, n_mfcc))
+        mfcc["original"].append(features.mfcc(batch, n_mfcc=n_mfcc, **spectrum))
         for name, augment in copies.items():
-            if augment is augmentation.random_gain:
-                # Louder by a factor is stronger by its square: no need to transform it again.
-                # What the augmentation makes of a signal that is 1 is the factor.
-                factor = augment(np.ones((len(batch), 1), np.float32), seed=draw[name])
-                mel = original * np.square(factor)[:, np.newaxis]
-            else:
-                mel = features.mel_power(augment(batch, seed=draw[name]), **spectrum)
-            mfcc[name].append(features.cepstrum(mel, n_mfcc))
+            copy = augment(batch, seed=draw[name])
+            mfcc[name].append(features.mfcc(copy, n_mfcc=n_mfcc, **spectrum))
     return np.concatenate([batch for batches in mfcc.values() for batch in batches])
 
 
@@ -241,8 +232,5 @@ def _track_features(track: str, path: str, *, whole_tracks: bool) -> np.ndarray:
         batches = (batch[:, :KAGGLE_SEGMENT_LENGTH] for batch in cut)
     # NumPy's last digits depend on its number of threads, and that on the number of workers.
     with threadpool_limits(1):
-        rows = [
-            np.insert(features.tabular_features(batch), 0, batch.shape[1], axis=1)
-            for batch in batches
-        ]
-    return np.concatenate(rows)
+        rows = [(features.tabular_features(batch), batch.shape[1]) for batch in batches]
+    return np.concatenate([np.insert(numbers, 0, length, axis=1) for numbers, length in rows])

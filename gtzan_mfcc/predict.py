@@ -20,7 +20,7 @@ from gtzan_mfcc.audio import SAMPLE_RATE, SEGMENT_LENGTH, AudioError
 PRETRAINED = Path(__file__).with_name("pretrained.keras")
 
 # Of the tables of results, beside one a genre.
-_COLUMNS = ("file", "genre", "seconds", "padded", "start", "end")
+_COLUMNS = ("file", "genre", "seconds", "padded", "silent", "start", "end")
 
 # Keras's networks are not made to be called by several threads at once.
 _one_at_a_time = Lock()
@@ -32,6 +32,8 @@ class ModelError(ValueError):
 
 def check_genres(genres: Sequence[str]) -> None:
     """Raise a ModelError if these cannot be the genres of a classifier."""
+    if len(genres) < 2:
+        raise ModelError(f"{', '.join(genres)} is the only class; two are needed.")
     if len({*_COLUMNS, *genres}) < len(_COLUMNS) + len(genres):
         wrong = f"two have the same name, or one has that of a column ({', '.join(_COLUMNS)})"
         raise ModelError(f"the genres are {', '.join(genres)}: {wrong}; rename it.")
@@ -157,6 +159,9 @@ class Prediction:
         Length of the song.
     padded : bool
         Whether it was too short for a segment, and was repeated until it filled one.
+    silent : bool
+        Whether its root mean square is more than 60 dB below full scale: there is hardly any
+        sound, and the genres mean nothing.
 
     See Also
     --------
@@ -166,6 +171,7 @@ class Prediction:
     over_time: pd.DataFrame
     seconds: float
     padded: bool
+    silent: bool
 
     @property
     def probabilities(self) -> pd.Series:
@@ -186,7 +192,8 @@ class Prediction:
     def __repr__(self) -> str:
         """Tell the three most probable genres, and how much was heard."""
         heard = f"{self.seconds:.1f} s, segments: {len(self.over_time)}"
-        return f"Prediction({self.best_guesses}; {heard}{', padded' if self.padded else ''})"
+        heard += ", padded" * self.padded + ", silent" * self.silent
+        return f"Prediction({self.best_guesses}; {heard})"
 
 
 def predict(
@@ -205,9 +212,10 @@ def predict(
     Parameters
     ----------
     song : str, Path or np.ndarray [shape=(n,)]
-        A file that libsndfile reads, or a signal of one channel.
+        A file that `gtzan_mfcc.audio.load` reads, or a signal of one channel.
     model : Classifier
-        From `load_pretrained` or `load_model`, or made of a network of yours.
+        From `load_pretrained` or `load_model`, or made of a network of yours; or any object with
+        the attributes ``genres`` and ``shortest_segment`` and the method ``hear`` of a Classifier.
     sample_rate : int
         Sample rate of a signal in Hz; a file knows its own.
     hop_seconds : float
@@ -222,7 +230,9 @@ def predict(
     AudioError
         If the song cannot be read, or has less than half a second. The message names the file.
     ModelError
-        If `model` is no Classifier.
+        If `model` has no ``hear``.
+    TypeError
+        If `song` is neither a path nor an array.
     ValueError
         If `hop_seconds` is more than a segment, or less than one sample.
 
@@ -230,13 +240,18 @@ def predict(
     --------
     Notebook ``5_evaluation`` introduces this helper.
     """
-    _check_classifier(model)
+    if not hasattr(model, "hear"):
+        found = f"{type(model).__name__} has no names of genres, and no method hear"
+        raise ModelError(f"{found}; take predict.Classifier(network, genres), or see RECIPES.md.")
+    if not isinstance(song, (str, Path, np.ndarray)):
+        raise TypeError("a song is a path or an array; predict_files takes several paths.")
     if not 1 / SAMPLE_RATE <= hop_seconds <= 3:
         raise ValueError(f"hop_seconds is {hop_seconds}; take up to 3.")
-    step, lengths = round(hop_seconds * SAMPLE_RATE), []
+    step, lengths, energy = round(hop_seconds * SAMPLE_RATE), [], []
 
     def counted(piece: np.ndarray) -> np.ndarray:
         lengths.append(len(piece))
+        energy.append(np.sum(np.square(piece, dtype=float)))
         return piece
 
     name = f"{Path(song)}: " if isinstance(song, (str, Path)) else ""
@@ -250,15 +265,10 @@ def predict(
     times = {"start": start, "end": np.minimum(start + SEGMENT_LENGTH, length)}
     over_time = pd.DataFrame(times) / SAMPLE_RATE
     over_time[model.genres] = probabilities.astype(float)
-    return Prediction(over_time, length / SAMPLE_RATE, padded=length < model.shortest_segment)
-
-
-def _check_classifier(model: object) -> None:
-    if not isinstance(model, Classifier):
-        kind = type(model).__name__
-        raise ModelError(
-            f"{kind} has no names of genres; take predict.Classifier(network, genres)."
-        )
+    # 60 dB below full scale; quiet music has some 40.
+    silent = sum(energy) < 1e-6 * length
+    padded = length < model.shortest_segment
+    return Prediction(over_time, length / SAMPLE_RATE, padded=padded, silent=bool(silent))
 
 
 def predict_files(
@@ -269,7 +279,7 @@ def predict_files(
     Parameters
     ----------
     paths : iterable of str or Path
-        Files that libsndfile reads.
+        Files that `gtzan_mfcc.audio.load` reads.
     model, hop_seconds
         As for `predict`.
     n_jobs : int
@@ -297,11 +307,17 @@ def predict_files(
         except AudioError as error:
             return path, error
 
-    # Threads will do: reading, resampling and transforming all let the others run.
-    # (joblib.Parallel, left early, does not wait for the songs that have begun, and Python crashes
-    # if it ends while TensorFlow runs.)
-    with ThreadPoolExecutor(joblib.effective_n_jobs(n_jobs)) as pool:
+    # Threads will do: reading, resampling and transforming all let the others run. Python crashes
+    # if it ends while TensorFlow runs, so those that have begun are waited for, but not after
+    # Ctrl-C: the command ends at once then.
+    pool, wait = ThreadPoolExecutor(joblib.effective_n_jobs(n_jobs)), True
+    try:
         yield from pool.map(attempt, paths)
+    except KeyboardInterrupt:
+        wait = False
+        raise
+    finally:
+        pool.shutdown(wait, cancel_futures=True)
 
 
 def load_model(path: str | Path) -> Classifier:
@@ -333,7 +349,8 @@ def load_model(path: str | Path) -> Classifier:
     try:
         _check_archive(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        _check_classifier(model)
+        if not isinstance(model, Classifier):
+            raise ValueError(f"a {type(model).__name__}, which has no names of genres")
     except Exception as error:  # Keras raises all sorts of errors for a damaged file.
         reason = " ".join(str(error).rpartition("Exception encountered: ")[2].split())[:300]
         raise ModelError(f"{path}: no model that can be loaded: {reason}") from error
@@ -344,16 +361,15 @@ def _check_archive(path: Path) -> None:
     # What has another ending Keras would take for one of its older, unsafe formats.
     if path.suffix != ".keras" or not path.is_file():
         raise ValueError("there is no file of that name, or it does not end in .keras")
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
     # Keras compresses nothing; what does may unpack to more than the memory holds.
-    packed = any(member.compress_type != zipfile.ZIP_STORED for member in members)
-    if packed or sum(member.file_size for member in members) > path.stat().st_size:
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > path.stat().st_size:
         raise ValueError("an archive that would unpack to more than it holds")
 
 
 def load_pretrained() -> Classifier:
-    """Load the model that comes with the package; what it can do is in the README's model card.
+    """Load the model that comes with the package; what it can do is in MODEL_CARD.md.
 
     Returns
     -------
