@@ -21,10 +21,9 @@ def writing_to(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise CacheError(
-            f"{folder} cannot be written to ({error.strerror or error}); make room, or name "
-            "another folder. What was finished is kept, and the next call goes on from there."
-        ) from error
+        found = f"{folder} cannot be written to ({error.strerror or error})"
+        wanted = "make room, or name another folder. The next call goes on from where this one was."
+        raise CacheError(f"{found}; {wanted}") from error
 
 
 @contextmanager

@@ -34,11 +34,11 @@ def mfcc(y: np.ndarray, *, n_mfcc: int = N_MFCC, **spectrum: int) -> np.ndarray:
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal, or several of the same length.
+        One signal, or several of the same length, at 22,050 Hz.
     n_mfcc : int
         How many coefficients to keep, from the first.
     **spectrum
-        ``sample_rate``, ``n_fft``, ``hop_length`` and ``n_mels`` of `mel_power`.
+        ``n_fft`` and ``hop_length`` of `mel_power`.
 
     Returns
     -------
@@ -57,32 +57,21 @@ def mfcc(y: np.ndarray, *, n_mfcc: int = N_MFCC, **spectrum: int) -> np.ndarray:
     return cepstrum(mel_power(y, **spectrum), n_mfcc)
 
 
-def mel_power(
-    y: np.ndarray,
-    *,
-    sample_rate: int = SAMPLE_RATE,
-    n_fft: int = N_FFT,
-    hop_length: int = HOP_LENGTH,
-    n_mels: int = N_MELS,
-) -> np.ndarray:
+def mel_power(y: np.ndarray, *, n_fft: int = N_FFT, hop_length: int = HOP_LENGTH) -> np.ndarray:
     """Power in mel bands of one signal or of many: the first half of the way to MFCCs.
 
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal, or several of the same length.
-    sample_rate : int
-        Sample rate of `y` in Hz.
+        One signal, or several of the same length, at 22,050 Hz.
     n_fft : int
         Length of the Fourier transform in samples.
     hop_length : int
         Samples from one frame to the next.
-    n_mels : int
-        How many mel bands.
 
     Returns
     -------
-    mel : np.ndarray [shape=(..., n_mels, frames), dtype=float32]
+    mel : np.ndarray [shape=(..., 128, frames), dtype=float32]
         The values of ``librosa.feature.melspectrogram``.
 
     See Also
@@ -92,11 +81,10 @@ def mel_power(
     librosa.util.valid_audio(y)
     window = scipy.signal.get_window("hann", n_fft).astype(y.dtype)
     padded = np.pad(y.reshape(-1, y.shape[-1]), ((0, 0), (n_fft // 2, n_fft // 2)))
-    filters = _mel_filters(sample_rate, n_fft, n_mels)
-    mel = []
+    filters = _mel_filters(n_fft)
+    signals = np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=-1)[:, ::hop_length]
     # One by one, since what is needed for one fits into the processor's cache.
-    for frames in np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=-1):
-        mel.append(filters @ _power(scipy.fft.rfft(frames[::hop_length] * window)).T)
+    mel = [filters @ _power(scipy.fft.rfft(frames * window)).T for frames in signals]
     return np.reshape(mel, (*y.shape[:-1], *mel[0].shape))
 
 
@@ -123,8 +111,7 @@ def cepstrum(mel: np.ndarray, n_mfcc: int = N_MFCC) -> np.ndarray:
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
     """
-    n_mels = mel.shape[-2]
-    if n_mfcc > n_mels:
+    if n_mfcc > (n_mels := mel.shape[-2]):
         raise ValueError(f"{n_mfcc} coefficients of {n_mels} mel bands; take {n_mels} or fewer.")
     decibels = 10 * np.log10(np.maximum(mel, 1e-10))
     # 80 dB below each signal's own maximum: what power_to_db's top_db means for a single one.
@@ -156,19 +143,17 @@ def mfcc_statistics(coefficients: np.ndarray) -> np.ndarray:
 
 
 @lru_cache
-def _mel_filters(sample_rate: int, n_fft: int, n_mels: int) -> scipy.sparse.csr_array:
+def _mel_filters(n_fft: int) -> scipy.sparse.csr_array:
     # All but a few bins of each band are zero, so that most of a full product would be wasted.
-    return scipy.sparse.csr_array(librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels))
+    return scipy.sparse.csr_array(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=n_fft, n_mels=N_MELS))
 
 
 def _power(stft: np.ndarray) -> np.ndarray:
     # Quicker than np.abs(stft) ** 2, which takes a square root only to undo it.
-    power = np.square(stft.real)
-    power += np.square(stft.imag)
-    return power
+    return np.square(stft.real) + np.square(stft.imag)
 
 
-def tabular_features(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+def tabular_features(y: np.ndarray) -> np.ndarray:
     """Compute the 57 features of Kaggle's ``features_3_sec.csv``, in the order of `FEATURE_NAMES`.
 
     Kaggle's tables were made with librosa before 0.10, whose short-time features pad the
@@ -178,10 +163,8 @@ def tabular_features(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> np.nda
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal, or several of the same length: segments of 66,149 samples for
-        ``features_3_sec.csv``, whole tracks for ``features_30_sec.csv``.
-    sample_rate : int
-        Sample rate of `y` in Hz.
+        One signal at 22,050 Hz, or several of the same length: segments of 66,149 samples
+        for ``features_3_sec.csv``, whole tracks for ``features_30_sec.csv``.
 
     Returns
     -------
@@ -198,35 +181,29 @@ def tabular_features(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> np.nda
     """
     # librosa's compiled functions are ready for this type alone; see _librosa.
     y = np.asarray(y, dtype=np.float32)
-    if y.shape[-1] <= N_FFT // 2:
-        raise AudioError(
-            f"{y.shape[-1]:,} samples; the 57 features need at least {N_FFT // 2 + 1:,}."
-        )
-    signals = y.reshape(-1, y.shape[-1])
-    rows = [_tabular_features(signal, sample_rate) for signal in signals]
+    if (n := y.shape[-1]) <= N_FFT // 2:
+        raise AudioError(f"{n:,} samples; the 57 features need at least {N_FFT // 2 + 1:,}.")
+    rows = [_tabular_features(signal) for signal in y.reshape(-1, n)]
     return np.array(rows).reshape(*y.shape[:-1], len(FEATURE_NAMES))
 
 
-def _tabular_features(y: np.ndarray, sample_rate: int) -> list[float]:
-    stft = librosa.stft(y, n_fft=N_FFT, hop_length=HOP_LENGTH, pad_mode="reflect")
+def _tabular_features(y: np.ndarray) -> list[float]:
+    # SAMPLE_RATE, N_FFT and HOP_LENGTH are what librosa takes if it is told nothing.
+    stft = librosa.stft(y, pad_mode="reflect")
     magnitude = np.abs(stft)
     power = _power(stft)
-    mel = _mel_filters(sample_rate, N_FFT, N_MELS) @ power
-    onsets = librosa.onset.onset_strength(
-        S=librosa.power_to_db(mel), sr=sample_rate, aggregate=np.median
-    )
+    mel = _mel_filters(N_FFT) @ power
+    onsets = librosa.onset.onset_strength(S=librosa.power_to_db(mel), aggregate=np.median)
     # beat_track's tempo, which is 0 where nothing begins, without the tracking of the beats.
-    tempo = librosa.feature.tempo(onset_envelope=onsets, sr=sample_rate)[0] if onsets.any() else 0.0
-    harmonic, percussive = _hpss(stft, magnitude)
+    tempo = librosa.feature.tempo(onset_envelope=onsets)[0] if onsets.any() else 0.0
     frames = [
-        librosa.feature.chroma_stft(S=power, sr=sample_rate),
+        librosa.feature.chroma_stft(S=power),
         librosa.feature.rms(y=y, pad_mode="reflect"),
-        librosa.feature.spectral_centroid(S=magnitude, sr=sample_rate),
-        librosa.feature.spectral_bandwidth(S=magnitude, sr=sample_rate),
-        librosa.feature.spectral_rolloff(S=magnitude, sr=sample_rate),
+        librosa.feature.spectral_centroid(S=magnitude),
+        librosa.feature.spectral_bandwidth(S=magnitude),
+        librosa.feature.spectral_rolloff(S=magnitude),
         librosa.feature.zero_crossing_rate(y),
-        librosa.util.fix_length(librosa.istft(harmonic), size=len(y)),
-        librosa.util.fix_length(librosa.istft(percussive), size=len(y)),
+        *(librosa.util.fix_length(librosa.istft(x), size=len(y)) for x in _hpss(stft, magnitude)),
     ]
     summary = [statistic for values in frames for statistic in (values.mean(), values.var())]
     coefficients = cepstrum(mel, 20)
@@ -234,21 +211,17 @@ def _tabular_features(y: np.ndarray, sample_rate: int) -> list[float]:
     return [*summary, tempo, *cepstral.ravel()]
 
 
-def _hpss(stft: np.ndarray, magnitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _hpss(stft: np.ndarray, magnitude: np.ndarray) -> list[np.ndarray]:
     """Split an STFT as ``librosa.decompose.hpss`` does, value by value, in less time."""
-    harmonic = _median_along_rows(magnitude, 31)
-    percussive = _median_along_rows(magnitude.T, 31).T
-    return (
-        stft * librosa.util.softmask(harmonic, percussive, power=2, split_zeros=True),
-        stft * librosa.util.softmask(percussive, harmonic, power=2, split_zeros=True),
-    )
+    harmonic, percussive = _median_along_rows(magnitude), _median_along_rows(magnitude.T).T
+    pairs = [(harmonic, percussive), (percussive, harmonic)]
+    return [stft * librosa.util.softmask(*pair, power=2, split_zeros=True) for pair in pairs]
 
 
-def _median_along_rows(values: np.ndarray, size: int) -> np.ndarray:
-    """Median filter along the last axis, with the ends reflected."""
+def _median_along_rows(values: np.ndarray) -> np.ndarray:
+    """Median filter of 31 values along the last axis, with the ends reflected."""
     # SciPy's filter is ten times as quick on one long row as on a matrix of many, so the rows
     # are laid end to end, with their reflections between them.
-    half = size // 2
-    padded = np.pad(values, ((0, 0), (half, half)), mode="symmetric")
-    filtered = scipy.ndimage.median_filter(padded.ravel(), size=size)
-    return filtered.reshape(padded.shape)[:, half:-half]
+    padded = np.pad(values, ((0, 0), (15, 15)), mode="symmetric")
+    filtered = scipy.ndimage.median_filter(padded.ravel(), size=31)
+    return filtered.reshape(padded.shape)[:, 15:-15]

@@ -40,13 +40,9 @@ def ann(
     """
     keras.utils.set_random_seed(seed)
     model = keras.Sequential([keras.Input((n_features,))], name="ann")
-    if mean is not None:
-        model.add(_standardise(mean, variance))
-    for units in (256, 128, 64):
-        model.add(keras.layers.Dense(units, activation="relu"))
-        model.add(keras.layers.Dropout(0.5))
-    model.add(keras.layers.Dense(n_genres, activation="softmax"))
-    return model
+    if mean is not None:  # As lists, which the saved model holds as plain JSON.
+        model.add(keras.layers.Normalization(mean=mean.tolist(), variance=variance.tolist()))
+    return _classify(model, (256, 128, 64), n_genres)
 
 
 def cnn(frames: int = 130, n_mfcc: int = 13, n_genres: int = 10, *, seed: int = 0) -> keras.Model:
@@ -77,24 +73,13 @@ def cnn(frames: int = 130, n_mfcc: int = 13, n_genres: int = 10, *, seed: int = 
     Notebook ``4_cnn_training`` introduces this model.
     """
     keras.utils.set_random_seed(seed)
-    return keras.Sequential(
-        [
-            keras.Input((frames, n_mfcc, 1)),
-            keras.layers.Conv2D(32, 5, activation="relu"),
-            keras.layers.MaxPooling2D(2),
-            keras.layers.BatchNormalization(),
-            keras.layers.Conv2D(64, 3, activation="relu"),
-            keras.layers.MaxPooling2D(2),
-            keras.layers.BatchNormalization(),
-            keras.layers.Flatten(),
-            keras.layers.Dense(512, activation="relu"),
-            keras.layers.Dropout(0.5),
-            keras.layers.Dense(256, activation="relu"),
-            keras.layers.Dropout(0.5),
-            keras.layers.Dense(n_genres, activation="softmax"),
-        ],
-        name="cnn",
-    )
+    model = keras.Sequential([keras.Input((frames, n_mfcc, 1))], name="cnn")
+    for filters, size in ((32, 5), (64, 3)):
+        model.add(keras.layers.Conv2D(filters, size, activation="relu"))
+        model.add(keras.layers.MaxPooling2D(2))
+        model.add(keras.layers.BatchNormalization())
+    model.add(keras.layers.Flatten())
+    return _classify(model, (512, 256), n_genres)
 
 
 def statistics(
@@ -125,7 +110,7 @@ def statistics(
     Notebook ``6_leakage`` introduces this model.
     """
     mfcc = keras.Input((frames, n_mfcc))
-    x = _standardise(mean, variance)(mfcc)
+    x = keras.layers.Normalization(mean=mean.tolist(), variance=variance.tolist())(mfcc)
     change = x[:, 1:] - x[:, :-1]
     together = [_moments(x)[:, 1:], _moments(change), _correlations(x[:, :, :20])]
     return keras.Model(mfcc, keras.layers.Concatenate()(together), name="statistics")
@@ -190,15 +175,19 @@ def average(statistics: keras.Model, members: list[keras.Model]) -> keras.Model:
     --------
     Notebook ``6_leakage`` introduces this helper.
     """
-    probabilities = [member(statistics.output) for member in members]
+    # Without the optimisers they were trained by, which are twice as large as the weights.
+    plain = [keras.Model(each.inputs[0], each.outputs[0], name=each.name) for each in members]
+    probabilities = [member(statistics.output) for member in plain]
     return keras.Model(statistics.input, keras.layers.Average()(probabilities))
 
 
-def _standardise(mean: np.ndarray, variance: np.ndarray) -> keras.layers.Normalization:
-    # Lists, so that the saved model holds them as plain JSON.
-    return keras.layers.Normalization(
-        mean=list(map(float, mean)), variance=list(map(float, variance))
-    )
+def _classify(model: keras.Model, sizes: tuple[int, ...], n_genres: int) -> keras.Model:
+    """Add dense layers of these sizes, with a dropout after each, and the genres' softmax."""
+    for units in sizes:
+        model.add(keras.layers.Dense(units, activation="relu"))
+        model.add(keras.layers.Dropout(0.5))
+    model.add(keras.layers.Dense(n_genres, activation="softmax"))
+    return model
 
 
 def _moments(x: keras.KerasTensor) -> keras.KerasTensor:

@@ -25,8 +25,7 @@ def snapshots_dir() -> Path:
     -------
     folder : Path
     """
-    named = os.environ.get("SNAPSHOTS_DIR")
-    folder = Path(named) if named else dataset.build_dir() / "snapshots"
+    folder = Path(os.environ.get("SNAPSHOTS_DIR") or dataset.build_dir() / "snapshots")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -92,11 +91,9 @@ def banner(corpus: str) -> Markdown:
     Notebook ``1_features_ann`` introduces this helper.
     """
     if corpus.startswith("toy"):
-        return Markdown(
-            "## ⚠ TOY CORPUS, NOT MUSIC\n"
-            f"No GTZAN was found, so this notebook runs on the {corpus}. Its numbers say nothing "
-            "about music. Run `make data` to download GTZAN, or set `GTZAN_DIR` to your copy."
-        )
+        found = f"No GTZAN was found, so this notebook runs on the {corpus}. Its numbers say"
+        wanted = "Run `make data` to download GTZAN, or set `GTZAN_DIR` to your copy."
+        return Markdown(f"## ⚠ TOY CORPUS, NOT MUSIC\n{found} nothing about music. {wanted}")
     return Markdown(f"**Corpus: {corpus}.**")
 
 
@@ -128,9 +125,7 @@ def record(name: str, *, corpus: str, split: str, seed: int, **results: object) 
     path = snapshots_dir() / "results.json"
     entries = json.loads(path.read_text()) if path.is_file() else {}
     # By way of Python's own numbers: float32 would be written with all its false digits.
-    rounded = {
-        key: np.round(np.array(value).tolist(), 4).tolist() for key, value in results.items()
-    }
+    rounded = {key: np.round(np.array(each).tolist(), 4).tolist() for key, each in results.items()}
     entries[name] = {"corpus": corpus, "split": split, "seed": seed, "results": rounded}
     entries[name]["versions"] = package_versions()
     with aside(path) as unfinished:
@@ -138,7 +133,7 @@ def record(name: str, *, corpus: str, split: str, seed: int, **results: object) 
     return entries[name]
 
 
-def player(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> Audio | Markdown:
+def player(y: np.ndarray) -> Audio | Markdown:
     """Show a player for a signal.
 
     A player writes its sound into the notebook, and GTZAN's sound has no licence that lets
@@ -148,9 +143,7 @@ def player(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> Audio | Markdown
     Parameters
     ----------
     y : np.ndarray [shape=(n,)]
-        The signal.
-    sample_rate : int
-        Sample rate of `y` in Hz.
+        The signal, at 22,050 Hz.
 
     Returns
     -------
@@ -162,4 +155,4 @@ def player(y: np.ndarray, *, sample_rate: int = SAMPLE_RATE) -> Audio | Markdown
     """
     if os.environ.get("SNAPSHOTS_DIR"):
         return Markdown("*Run this cell to hear the sound; it is not kept in the notebook.*")
-    return Audio(y, rate=sample_rate)
+    return Audio(y, rate=SAMPLE_RATE)

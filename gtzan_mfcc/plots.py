@@ -1,5 +1,6 @@
 """Pictures: each helper draws on a given Axes (or a new one) and returns it."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -32,9 +33,7 @@ def set_theme() -> None:
     sns.set_theme(style="ticks", rc={"figure.constrained_layout.use": True})
 
 
-def waveform(
-    y: np.ndarray, *, sample_rate: int = SAMPLE_RATE, ax: Axes | None = None, **kwargs: object
-) -> Axes:
+def waveform(y: np.ndarray, *, ax: Axes | None = None, **kwargs: object) -> Axes:
     """Draw a signal over time.
 
     A long one is cut into at most 8,000 pieces, and the lowest and highest sample of each are
@@ -43,9 +42,7 @@ def waveform(
     Parameters
     ----------
     y : np.ndarray [shape=(n,)]
-        The signal.
-    sample_rate : int
-        Sample rate of `y` in Hz.
+        The signal, at 22,050 Hz.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
     **kwargs
@@ -62,34 +59,24 @@ def waveform(
     ax = _axes(ax, (10, 3))
     starts = np.arange(0, len(y), len(y) // 8000 + 1)
     peaks = np.ravel([np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)], order="F")
-    ax.plot(np.repeat(starts, 2) / sample_rate, peaks, **{"linewidth": 0.4} | kwargs)
-    ax.set(xlabel="time (s)", ylabel="amplitude", xlim=(0, len(y) / sample_rate))
+    ax.plot(np.repeat(starts, 2) / SAMPLE_RATE, peaks, **{"linewidth": 0.4} | kwargs)
+    ax.set(xlabel="time (s)", ylabel="amplitude", xlim=(0, len(y) / SAMPLE_RATE))
     return ax
 
 
 def spectrogram(
-    levels: np.ndarray,
-    *,
-    frequency: str = "linear",
-    unit: str = "level (dB)",
-    sample_rate: int = SAMPLE_RATE,
-    hop_length: int = HOP_LENGTH,
-    ax: Axes | None = None,
+    data: np.ndarray, *, frequency: str = "linear", unit: str = "level (dB)", ax: Axes | None = None
 ) -> Axes:
     """Draw a spectrogram, with time in s and frequency in Hz.
 
     Parameters
     ----------
-    levels : np.ndarray [shape=(bins, frames)]
-        What to draw, such as decibels.
+    data : np.ndarray [shape=(bins, frames)]
+        What to draw, such as decibels; from a signal at 22,050 Hz, a frame every 512 samples.
     frequency : str
         The frequency axis: ``"linear"``, ``"log"``, or ``"mel"`` for mel bands.
     unit : str
         Name of the colours.
-    sample_rate : int
-        Sample rate of the signal in Hz.
-    hop_length : int
-        Samples from frame to frame.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
 
@@ -102,8 +89,8 @@ def spectrogram(
     Notebook ``2_mfcc_extraction`` introduces this plot.
     """
     ax = _axes(ax, (10, 4))
-    scales = {"x_axis": "s", "y_axis": frequency, "sr": sample_rate, "hop_length": hop_length}
-    mesh = librosa.display.specshow(levels, cmap=LEVEL_MAP, ax=ax, **scales)
+    # SAMPLE_RATE and HOP_LENGTH are what librosa takes if it is told nothing.
+    mesh = librosa.display.specshow(data, x_axis="s", y_axis=frequency, cmap=LEVEL_MAP, ax=ax)
     ax.figure.colorbar(mesh, ax=ax, label=unit, pad=0.02)
     scale = {"linear": "", "log": ", logarithmic", "mel": ", mel scale"}[frequency]
     ax.set(xlabel="time (s)", ylabel=f"frequency (Hz{scale})")
@@ -111,26 +98,17 @@ def spectrogram(
 
 
 def mfcc(
-    coefficients: np.ndarray,
-    *,
-    limits: tuple[float | None, float | None] = (None, None),
-    sample_rate: int = SAMPLE_RATE,
-    hop_length: int = HOP_LENGTH,
-    ax: Axes | None = None,
+    coefficients: np.ndarray, *, limits: Sequence[float] | None = None, ax: Axes | None = None
 ) -> Axes:
     """Draw MFCCs, with time in s across and the number of the coefficient upwards.
 
     Parameters
     ----------
     coefficients : np.ndarray [shape=(frames, n_mfcc)]
-        What `gtzan_mfcc.features.mfcc` gives for one signal.
-    limits : tuple of float, optional
+        What `gtzan_mfcc.features.mfcc` gives for one signal, with a frame every 512 samples.
+    limits : sequence of two float, optional
         Ends of the colour scale; give the same to pictures that are to be compared. By
         default those of the coefficients themselves.
-    sample_rate : int
-        Sample rate of the signal in Hz.
-    hop_length : int
-        Samples from frame to frame.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
 
@@ -144,10 +122,9 @@ def mfcc(
     """
     ax = _axes(ax, (10, 3.5))
     frames, n_mfcc = coefficients.shape
-    low, high = limits
-    seconds = np.arange(frames + 1) * hop_length / sample_rate
+    seconds = np.arange(frames + 1) * HOP_LENGTH / SAMPLE_RATE
     numbers = np.arange(n_mfcc + 1) + 0.5
-    mesh = ax.pcolormesh(seconds, numbers, coefficients.T, cmap=LEVEL_MAP, vmin=low, vmax=high)
+    mesh = ax.pcolormesh(seconds, numbers, coefficients.T, cmap=LEVEL_MAP, clim=limits)
     ax.figure.colorbar(mesh, ax=ax, label="value", pad=0.02)
     ax.set(xlabel="time (s)", ylabel="MFCC number", yticks=range(1, n_mfcc + 1, 2))
     return ax
@@ -177,14 +154,13 @@ def learning_curves(history: pd.DataFrame, title: str) -> Axes:
     figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     figure.suptitle(title)
     for ax, metric in zip(axes, ("loss", "accuracy")):
-        ax.plot(history.index, history[metric], label="training")
+        history[metric].plot(ax=ax, label="training", xlabel="epoch", ylabel=metric)
         if "val_loss" in history:
             # Dashes tell the lines apart in grey, too.
-            ax.plot(history.index, history[f"val_{metric}"], "--", label="validation")
+            history[f"val_{metric}"].plot(ax=ax, style="--", label="validation")
             best = history["val_loss"].idxmin()
             ax.axvline(best, color="0.6", linestyle=":", label=f"least validation loss ({best})")
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.set(xlabel="epoch", ylabel=metric)
         ax.legend()
     return axes[1]
 
@@ -210,8 +186,7 @@ def confusion_matrix(confusion: pd.DataFrame, *, ax: Axes | None = None) -> Axes
     ax = _axes(ax, (8, 6.5))
     # A genre without a row in this part is all zeros, not a division by zero.
     share = confusion.div(confusion.sum(axis=1).clip(lower=1), axis=0)
-    label = {"label": "share of the true genre"}
-    _heatmap(share, annot=confusion, fmt="d", cbar_kws=label, ax=ax)
+    _heatmap(share, annot=confusion, fmt="d", cbar_kws={"label": "share of the true genre"}, ax=ax)
     ax.tick_params(axis="x", rotation=45)
     return ax
 
@@ -290,11 +265,7 @@ def report_card(cards: pd.DataFrame | dict[str, pd.DataFrame], *, ax: Axes | Non
 
 
 def genre_over_time(
-    prediction: "Prediction",
-    y: np.ndarray | None = None,
-    *,
-    sample_rate: int = SAMPLE_RATE,
-    ax: Axes | None = None,
+    prediction: "Prediction", y: np.ndarray | None = None, *, ax: Axes | None = None
 ) -> Axes:
     """Draw which genre the model hears at each moment of a song.
 
@@ -305,9 +276,8 @@ def genre_over_time(
     prediction : Prediction
         What `gtzan_mfcc.predict.predict` returns.
     y : np.ndarray [shape=(n,)], optional
-        The song's signal, which is drawn above, on the same time axis; `ax` must be a subplot.
-    sample_rate : int
-        Sample rate of `y` in Hz.
+        The song's signal at 22,050 Hz, which is drawn above, on the same time axis; `ax` must
+        be a subplot.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
 
@@ -323,7 +293,12 @@ def genre_over_time(
     table = prediction.over_time
     genres = table.columns[2:]
     ax = _axes(ax, (10, (1.5 if y is None else 2.7) + 0.3 * len(genres)))
-    panels = [ax] if y is None else [ax, _waveform_above(ax, y, sample_rate)]
+    panels = [ax]
+    if y is not None:
+        upper, lower = ax.get_subplotspec().subgridspec(2, 1, height_ratios=(1, 2), hspace=0.05)
+        ax.set_subplotspec(lower)
+        panels += [waveform(y, ax=ax.figure.add_subplot(upper, sharex=ax))]
+        panels[1].label_outer()
     probabilities = table[genres].to_numpy().T
     middle = table[["start", "end"]].mean(axis=1).to_numpy()
     # Where segments overlap, each is drawn half way to the next.
@@ -336,15 +311,6 @@ def genre_over_time(
     ax.invert_yaxis()
     ax.figure.colorbar(mesh, ax=panels, label="probability", pad=0.02)
     return ax
-
-
-def _waveform_above(ax: Axes, y: np.ndarray, sample_rate: int) -> Axes:
-    """Draw a signal in the upper third of the place of `ax`, on the same time axis."""
-    upper, lower = ax.get_subplotspec().subgridspec(2, 1, height_ratios=(1, 2), hspace=0.05)
-    ax.set_subplotspec(lower)
-    above = waveform(y, sample_rate=sample_rate, ax=ax.figure.add_subplot(upper, sharex=ax))
-    above.label_outer()
-    return above
 
 
 def architecture(model: "keras.Model", *, ax: Axes | None = None) -> Axes:
@@ -367,26 +333,20 @@ def architecture(model: "keras.Model", *, ax: Axes | None = None) -> Axes:
     """
     layers = [("input", model.input_shape, 0)]
     layers += [(_describe(each), each.output.shape, each.count_params()) for each in model.layers]
-    rows = [("layer", "output shape", "parameters")]
-    rows += [(name, " × ".join(map(str, shape[1:])), f"{n:,}") for name, shape, n in layers]
-    rows += [("", "in all", f"{model.count_params():,}")]
-    ax = _axes(ax, (7, 0.35 * len(rows)))
-    for y, row in enumerate(rows):
-        for x, align, text in zip((0.02, 0.65, 0.98), ("left", "right", "right"), row):
-            weight = "bold" if y in (0, len(rows) - 1) else "normal"
-            ax.text(x, y, text, ha=align, va="center", weight=weight)
-    ax.hlines([0.5, len(rows) - 1.5], 0, 1, color="0.3", linewidth=1)
-    ax.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5))
+    layers += [("in all", (), model.count_params())]
+    rows = [(" × ".join(map(str, shape[1:])), f"{count:,}") for _, shape, count in layers]
+    ax = _axes(ax, (7, 0.35 * (len(rows) + 1)))
+    names = {"rowLabels": [row[0] for row in layers], "colLabels": ["output shape", "parameters"]}
+    style = {"rowLoc": "left", "colLoc": "right", "edges": "horizontal"}
+    ax.table(rows, **names, **style, bbox=(0.35, 0, 0.65, 1))
     ax.axis("off")
     return ax
 
 
 def _describe(layer: "keras.layers.Layer") -> str:
     """Tell what a reader wants to know of a layer, in a few words."""
-    config = layer.get_config()
-    size = config.get("kernel_size") or config.get("pool_size") or ()
-    config["size"] = "×".join(map(str, size))
-    parts = [config.get(key) for key in ("filters", "units", "rate", "size", "activation")]
+    keys = ("filters", "units", "rate", "kernel_size", "pool_size", "activation")
+    parts = [layer.get_config().get(key) for key in keys]
     return " ".join(str(part) for part in [type(layer).__name__, *parts] if part)
 
 
@@ -398,7 +358,7 @@ def sign(ax: Axes, corpus: str) -> Axes:
     ax : matplotlib Axes
         Any Axes of the figure.
     corpus : str
-        What `gtzan_mfcc.dataset.corpus_label` returns; a toy corpus is marked in bold.
+        What `gtzan_mfcc.dataset.corpus_label` returns; a toy corpus is in bold and red.
 
     Returns
     -------
@@ -409,10 +369,8 @@ def sign(ax: Axes, corpus: str) -> Axes:
     --------
     Notebook ``1_features_ann`` introduces this helper.
     """
-    toy = corpus.startswith("toy")
-    style = {"color": "darkred", "weight": "bold"} if toy else {"color": "0.4"}
-    text = corpus.upper() if toy else corpus
-    ax.figure.supxlabel(text, x=0.99, ha="right", fontsize="small", **style)
+    style = {"color": "darkred", "weight": "bold"} if corpus.startswith("toy") else {"color": "0.4"}
+    ax.figure.supxlabel(corpus, x=0.99, ha="right", fontsize="small", **style)
     return ax
 
 

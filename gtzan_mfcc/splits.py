@@ -1,7 +1,6 @@
 """Divide segments into a training and a test part, once or in k folds, and look for leaks."""
 
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -102,9 +101,8 @@ def folds(table: pd.DataFrame, by: str, *, n_folds: int = 5, seed: int = 0) -> l
     groups = group(table, by)
     n_groups = pd.Series(groups).groupby(table["genre"].astype(str).to_numpy()).nunique()
     if single := n_groups.index[n_groups == 1].to_list():
-        warnings.warn(
-            f"{', '.join(single)}: only one {by}, which trains and is not tested.", stacklevel=2
-        )
+        names = ", ".join(single)
+        warnings.warn(f"{names}: only one {by}, which trains and is not tested.", stacklevel=2)
     # With all that the group has in other genres.
     testable = np.flatnonzero(~np.isin(groups, groups[table["genre"].isin(single)]))
     if (n_groups := len(set(groups[testable]))) < n_folds:
@@ -222,42 +220,6 @@ def find_replicas(x: np.ndarray, table: pd.DataFrame, *, limit: float = 0.25) ->
     track, other = (means.index[ends] for ends in near.radius_neighbors_graph().nonzero())
     pairs = pd.Series(other, track, name="replica_of").rename_axis("track")
     return pairs[pairs < pairs.index].groupby("track").min()
-
-
-def check_leakage(
-    train: pd.DataFrame, test: pd.DataFrame, by: Sequence[str] = ("track", "artist")
-) -> dict[str, list[str]]:
-    """Name every track and every artist that stands on both sides, and every replica.
-
-    Parameters
-    ----------
-    train, test : pd.DataFrame
-        The rows of the two parts, with the columns `by`.
-    by : sequence of str
-        The columns to compare.
-
-    Returns
-    -------
-    leakage : dict of str to list of str
-        Sorted names by column; all lists are empty if nothing leaks. Unknown artists are not
-        compared. Under ``replica_of``, if both parts have that column: the tracks of `test`
-        that are replicas of another track in `train`, or it of them.
-
-    See Also
-    --------
-    Notebook ``6_leakage`` introduces this helper.
-    """
-    leakage = {each: sorted(set(train[each].dropna()) & set(test[each].dropna())) for each in by}
-    if "replica_of" in train and "replica_of" in test:
-        both = pd.concat([train, test])
-        recording = dict(zip(both["track"], group(both, "track")))
-        heard = {(recording[track], track) for track in train["track"]}
-        leakage["replica_of"] = [
-            track
-            for track in sorted(set(test["track"]))
-            if any(same == recording[track] and other != track for same, other in heard)
-        ]
-    return leakage
 
 
 def _originals(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:

@@ -13,9 +13,6 @@ from gtzan_mfcc import features, models
 from gtzan_mfcc._keras import keras
 from gtzan_mfcc.extraction import Segments
 
-# Going back to Python after each step takes time; the weights that come out are the same.
-_STEPS_AT_ONCE = 8
-
 
 def fit(
     model: keras.Model,
@@ -67,7 +64,8 @@ def fit(
     Notebook ``1_features_ann`` introduces this helper.
     """
     keras.utils.set_random_seed(seed)
-    settings = {"metrics": ["accuracy"], "steps_per_execution": _STEPS_AT_ONCE}
+    # Going back to Python after each step takes time; the weights that come out are the same.
+    settings = {"metrics": ["accuracy"], "steps_per_execution": 8}
     adam = keras.optimizers.Adam(learning_rate)
     model.compile(adam, "sparse_categorical_crossentropy", **settings)
     callbacks = []
@@ -156,9 +154,8 @@ def fit_svm(segments: Segments, rows: np.ndarray, *, c: float = 10.0) -> Pipelin
     --------
     Notebook ``6_leakage`` introduces this helper.
     """
-    classifier = make_pipeline(
-        FunctionTransformer(features.mfcc_statistics), StandardScaler(), SVC(C=c)
-    )
+    statistics = FunctionTransformer(features.mfcc_statistics)
+    classifier = make_pipeline(statistics, StandardScaler(), SVC(C=c))
     return classifier.fit(segments.mfcc[rows], segments.labels[rows])
 
 

@@ -3,9 +3,8 @@ import random
 
 import numpy as np
 import pytest
-import soundfile
 
-from gtzan_mfcc import audio, augmentation, dataset, extraction, features, toy
+from gtzan_mfcc import audio, augmentation, features, toy
 from gtzan_mfcc._librosa import librosa
 
 each = pytest.mark.parametrize(
@@ -28,42 +27,16 @@ def batch(tone) -> np.ndarray:
     return signals[[0, 1, 2, 0]] * np.array([[1], [0.5], [0.01], [1]], np.float32)
 
 
-def test_gain_multiplies_each_signal_by_one_factor_from_2_to_4_and_does_not_clip(tone):
-    signals = np.tile(tone[:2_000], (200, 1))
-    louder = augmentation.random_gain(signals, seed=0)
-    factors = louder.astype(float).sum(axis=1) / signals.astype(float).sum(axis=1)
-    np.testing.assert_allclose(louder, factors[:, np.newaxis] * signals, rtol=1e-3, atol=1e-6)
-    assert 2 <= factors.min() < 2.1
-    assert 3.9 < factors.max() <= 4
-    np.testing.assert_allclose(np.quantile(factors, [0.25, 0.5, 0.75]), [2.5, 3, 3.5], atol=0.2)
-    assert np.abs(augmentation.random_gain(tone / np.abs(tone).max(), seed=0)).max() >= 2
-
-
-@pytest.mark.parametrize("loudness", [1e-3, 1, 10])
-def test_noise_is_white_and_one_of_four_shares_of_the_signals_deviation(tone, loudness):
-    signals = np.tile(loudness * tone[:20_000], (400, 1))
-    noise = augmentation.white_noise(signals, seed=0) - signals
-    share = noise.std(axis=1) / signals.std(axis=1)
-    drawn = share.round(1)
-    np.testing.assert_allclose(share, drawn, rtol=0.03)
-    drawn, counts = np.unique(drawn, return_counts=True)
-    np.testing.assert_allclose(drawn, [0.1, 0.2, 0.3, 0.4])
-    assert counts.min() >= 70
-    assert np.abs(noise.mean(axis=1)).max() < 0.1 * signals.std()
-    assert abs(np.corrcoef(noise[:2])[0, 1]) < 0.05
-    assert abs(np.corrcoef(noise[0, 1:], noise[0, :-1])[0, 1]) < 0.05
-
-
 def test_gain_and_noise_are_the_studys_formulas_for_the_same_draws(batch):
     rng = np.random.default_rng(4)
     louder = [signal * rng.uniform(2, 4) for signal in batch]
-    np.testing.assert_allclose(augmentation.random_gain(batch, seed=4), louder, atol=1e-4)
+    np.testing.assert_allclose(augmentation.random_gain(batch, seed=4), louder, rtol=1e-5)
     rng, noisy = np.random.default_rng(4), []
     for signal in batch:
         factor = rng.choice([0.1, 0.2, 0.3, 0.4])
         noise = signal.std() * rng.standard_normal(len(signal), dtype=np.float32)
         noisy.append(signal + noise * factor)
-    np.testing.assert_allclose(augmentation.white_noise(batch, seed=4), noisy, atol=1e-4)
+    np.testing.assert_allclose(augmentation.white_noise(batch, seed=4), noisy, atol=1e-7)
 
 
 def check_against_librosa(signals, semitones, sample_rate=22_050):
@@ -228,25 +201,3 @@ def test_each_track_augmentation_and_seed_has_draws_of_its_own():
     asked = list(itertools.product(("blues.00000", "blues.00001"), names, (0, 1)))
     assert len({draw(*one) for one in asked}) == len(asked)
     assert draw(*asked[0]) == draw(*asked[0])
-
-
-@pytest.mark.parametrize("seconds", [10, 75])
-def test_extracted_copies_are_drawn_as_if_all_segments_came_at_once(
-    small_corpus, tmp_path, seconds
-):
-    path = small_corpus / "loud" / "loud.00000.wav"
-    soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, seconds * 22_050), 22_050)
-    extracted = extraction.extract_mfcc(
-        dataset.load_tracks(small_corpus)[:1],
-        augmentations=augmentation.STUDY,
-        seed=3,
-        n_jobs=1,
-        cache=tmp_path / "cache",
-        progress=False,
-    )
-    segments = np.concatenate(list(audio.segments(audio.load(path))))
-    for name in augmentation.STUDY:
-        rng = augmentation.track_generator("loud.00000", name, seed=3)
-        expected = features.mfcc(augmentation.AUGMENTATIONS[name](segments, seed=rng))
-        mfcc = extracted.mfcc[extracted.table["augmentation"] == name]
-        np.testing.assert_allclose(mfcc, expected, atol=1e-3)

@@ -20,6 +20,7 @@ import pytest
 import soundfile
 
 from gtzan_mfcc import _cache, audio, augmentation, dataset, extraction
+from gtzan_mfcc._librosa import librosa
 
 NAMES = [f"{genre}.{k:05d}" for genre in ("loud", "quiet") for k in range(3)]
 # Not a sound file. It is looked at again whenever there is something to do, which takes no time.
@@ -248,11 +249,13 @@ def test_a_damaged_file_is_made_again(tracks, cache, unbroken, computed, kind, d
     assert content(cache) == content(unbroken)
 
 
-def test_a_file_that_cannot_be_reached_for_a_while_is_taken_when_it_can(
+def test_a_file_that_cannot_be_used_for_a_while_is_taken_when_it_can(
     tracks, cache, unbroken, monkeypatch
 ):
+    faults = [OSError("no such server"), PermissionError("no"), librosa.ParameterError("odd")]
+
     def unreachable(path):
-        raise OSError("no such server")
+        raise faults.pop()
 
     extract(tracks[3:], cache)
     with monkeypatch.context() as patch:

@@ -18,7 +18,7 @@ def librosas(y, **settings):
     [
         {},
         {"n_mfcc": 20},
-        {"n_mfcc": 40, "n_mels": 64},
+        {"n_mfcc": 40},
         {"n_fft": 1024, "hop_length": 256},
         {"hop_length": 1000},
     ],
@@ -38,21 +38,11 @@ def test_mfcc_of_a_signal_does_not_depend_on_louder_ones_beside_it(tone):
     np.testing.assert_allclose(features.mfcc(batch), expected, atol=1e-3)
 
 
-def test_mfcc_of_silence_is_finite_and_librosas():
-    silence = np.zeros(66_150, dtype=np.float32)
-    np.testing.assert_allclose(features.mfcc(silence), librosas(silence), atol=1e-3)
-
-
 @pytest.mark.parametrize("shape", [(66_150,), (2, 66_150), (2, 3, 66_150), (66_048,), (5_000,)])
 def test_mfcc_has_time_before_coefficient(shape):
     coefficients = features.mfcc(np.ones(shape, dtype=np.float32), n_mfcc=7)
     assert coefficients.shape == (*shape[:-1], 1 + shape[-1] // 512, 7)
     assert coefficients.dtype == np.float32
-
-
-def test_a_segment_gives_the_networks_input(tone):
-    (segments,) = audio.segments(tone)
-    assert features.mfcc(segments).shape == (1, 130, 13)
 
 
 @pytest.mark.parametrize("name", ["kaggle_features_30_sec", "kaggle_features_3_sec_classical*"])

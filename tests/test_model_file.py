@@ -191,22 +191,17 @@ def test_what_is_no_layer_is_refused(path, tmp_path, kind, module, config):
 # --- What is no model of ours
 
 
-@pytest.mark.parametrize("part", [0, 0.01, 0.5, 0.99])
-def test_a_model_cut_short_is_refused(path, part):
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(part * len(whole))])
-    assert "zip" in refusal(path)
-
-
-@pytest.mark.parametrize("text", [b"", b"not a model\n" * 99])
-def test_text_is_refused(path, text):
-    path.write_bytes(text)
+@pytest.mark.parametrize(
+    "spoil", [lambda whole: b"", lambda whole: b"not a model\n" * 99, lambda whole: whole[:-99]]
+)
+def test_what_is_no_archive_or_cut_short_is_refused(path, spoil):
+    path.write_bytes(spoil(path.read_bytes()))
     assert "not a zip" in refusal(path)
 
 
-def test_a_model_of_keras_is_refused_with_the_remedy(path):
+def test_a_model_of_keras_is_refused_since_it_names_no_genres(path):
     quick_network().save(path)
-    assert "take predict.Classifier(network, genres)" in refusal(path)
+    assert "a Sequential, which has no names of genres" in refusal(path)
 
 
 @pytest.mark.parametrize("name", ["missing.keras", "", "a\0.keras", "x" * 300 + ".keras", "old.h5"])
@@ -232,9 +227,6 @@ def test_a_folder_is_refused(path):
         ("strange", 1, "strange"),
         ("genres", ["a", "b"], "(None, 2)"),
         ("genres", None, "NoneType"),
-        ("n_fft", 2_047, "n_fft"),
-        ("hop_length", 0, "hop_length"),
-        ("hop_length", 256, "259"),
         ("network", None, "from None"),
     ],
 )
