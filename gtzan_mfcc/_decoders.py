@@ -126,7 +126,8 @@ def _by_ffmpeg(path: Path, reason: str) -> Iterator[tuple[int, int] | np.ndarray
                     for frame in packet.decode():
                         yield from (piece.to_ndarray().T for piece in planes.resample(frame))
             yield from (piece.to_ndarray().T for piece in planes.resample(None))
-    except (av.FFmpegError, ValueError) as error:
+    except (av.FFmpegError, AttributeError, ValueError) as error:
+        # (A stream of a codec that FFmpeg does not know has no attribute rate.)
         wrong = f"not a sound file ({reason} FFmpeg: {getattr(error, 'strerror', error)}.)"
         raise DecodingError(f"{wrong}; download it again.") from error
 

@@ -174,17 +174,20 @@ def tabular_features(y: np.ndarray) -> np.ndarray:
     ------
     AudioError
         If `y` is too short to be padded by reflection (1,024 samples or fewer).
+    librosa.ParameterError
+        If `y` is no array of floating-point numbers, or not all of them are finite.
 
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
     """
+    librosa.util.valid_audio(y)
     # librosa's compiled functions are ready for this type alone; see _librosa.
     y = np.asarray(y, dtype=np.float32)
     if (n := y.shape[-1]) <= N_FFT // 2:
         raise AudioError(f"{n:,} samples; the 57 features need at least {N_FFT // 2 + 1:,}.")
-    rows = [_tabular_features(signal) for signal in y.reshape(-1, n)]
-    return np.array(rows).reshape(*y.shape[:-1], len(FEATURE_NAMES))
+    shape = (*y.shape[:-1], len(FEATURE_NAMES))
+    return np.reshape([_tabular_features(signal) for signal in y.reshape(-1, n)], shape)
 
 
 def _tabular_features(y: np.ndarray) -> list[float]:

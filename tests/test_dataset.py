@@ -115,15 +115,18 @@ def test_per_genre_keeps_the_first_tracks_of_each(lay):
 def test_files_that_are_no_tracks_are_listed_with_the_reason(lay):
     folder = lay(
         "a/x/1.wav", "b/2.wav", "a/x/1.mp3", "a/cover.jpg", "a/x/notes", "loose.wav", "read.me",
-        "tracks.csv", "a/tracks.csv", ".DS_Store", "a/._1.wav", ".git/a.txt",
+        "b.00001.wav", "b/b.00001.mp3", "tracks.csv", "a/tracks.csv", ".DS_Store", "a/._1.wav",
+        ".git/a.txt",
     )  # fmt: skip
     (folder / "tracks.csv").write_text("track\n")
     tracks = dataset.load_tracks(folder)
-    assert tracks["track"].to_list() == ["a/x/1", "b/2"]
+    # A loose file takes the place of no other, whatever its name.
+    assert tracks["track"].to_list() == ["a/x/1", "b.00001", "b/2"]
     no_sound = "not called like a sound file"
     expected = {
         ("a/x/1.mp3", "a/x/1", "there in another format, too"),
         ("loose.wav", "loose", "in no folder of a class"),
+        ("b.00001.wav", "b.00001", "in no folder of a class"),
         ("read.me", "read", no_sound),
         *((f"a/{name}", f"a/{name.partition('.')[0]}", no_sound)
           for name in ("cover.jpg", "x/notes", "tracks.csv")),

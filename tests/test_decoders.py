@@ -123,6 +123,14 @@ def test_a_playlist_opens_no_other_file(tmp_path):
             audio.load(tmp_path / "list.m4a")
 
 
+def test_a_codec_that_nobody_knows_is_refused(tmp_path):
+    path = encode(tmp_path / "a.wma", *FORMATS["a.wma"])
+    # The number of the codec, and of channels, in the header.
+    path.write_bytes(path.read_bytes().replace(b"\x61\x01\x01\x00", b"\x99\x99\x01\x00"))
+    with pytest.raises(audio.AudioError, match="not a sound file"):
+        audio.load(path)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_damage_is_heard_or_refused_and_nothing_else(tmp_path, name):
     whole = np.frombuffer(encode(tmp_path / name, *FORMATS[name]).read_bytes(), np.uint8)

@@ -112,6 +112,8 @@ def test_features_refuse_a_signal_too_short_to_be_padded(samples):
 def test_the_shortest_signal_with_features_has_them():
     y = np.random.default_rng(0).standard_normal(1_025).astype(np.float32)
     assert np.isfinite(features.tabular_features(y)).all()
+    with pytest.raises(librosa.ParameterError, match=r"must be of type numpy\.ndarray"):
+        features.tabular_features("song.mp3")
 
 
 def test_separation_is_librosas(tone):
