@@ -9,6 +9,8 @@ import json
 import re
 from pathlib import Path
 
+from gtzan_mfcc import augmentation, dataset
+
 PAGES = ("README.md", "snapshots/README.md", "gtzan_mfcc/MODEL_CARD.md")
 
 # Names in a page, and in results.json.
@@ -32,20 +34,8 @@ ROBUSTNESS = {
     "MLP, no copies": "mlp",
     "MLP, `ROBUST` copies": "mlp_robust",
 }
-DEGRADATIONS = {
-    "clean": "original",
-    "16 kHz": "16_khz",
-    "8 kHz": "8_khz",
-    "MP3, 64 kbit/s": "mp3_64_kbit_s",
-    "MP3, 32 kbit/s": "mp3_32_kbit_s",
-    "noise, 20 dB": "noise_20_db",
-    "noise, 10 dB": "noise_10_db",
-    "30 dB quieter": "30_db_quieter",
-    "clipped": "clipped",
-    "small loudspeaker": "small_loudspeaker",
-    "reverberant room": "reverberant_room",
-}
-GENRES = "blues classical country disco hiphop jazz metal pop reggae rock".split()
+# Notebook 7 makes names of results so.
+SOUNDS = {name: re.sub(r"\W+", "_", name.lower()) for name in augmentation.DEGRADATIONS}
 
 NOTEBOOK_1 = "[1](notebooks/1_features_ann.ipynb)"
 NOTEBOOK_4 = "[4](notebooks/4_cnn_training.ipynb)"
@@ -186,13 +176,13 @@ TABLES = {
     ],
     "genres": [
         "genre | tracks that are found",
-        *(f"{genre} | {{pretrained[recall_{genre}]}}" for genre in GENRES),
+        *(f"{genre} | {{pretrained[recall_{genre}]}}" for genre in dataset.GENRES),
     ],
     "degradations": [
         "sound | accuracy by track | lost",
         *(
             f"{name} | {{pretrained[on_{key}]}} | {{pretrained[lost_{key}]}}"
-            for name, key in DEGRADATIONS.items()
+            for name, key in ({"clean": "original"} | SOUNDS).items()
         ),
     ],
 }

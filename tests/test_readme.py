@@ -4,12 +4,11 @@ import json
 import re
 import runpy
 
-import joblib
 import pytest
 import soundfile
 
 from conftest import PROJECT
-from gtzan_mfcc import toy, training
+from gtzan_mfcc import toy
 
 MODULE = runpy.run_path(str(PROJECT / "snapshots" / "fill_readme.py"))
 FILLED = MODULE["PAGES"]
@@ -83,15 +82,12 @@ def run_snippets(tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setenv("TQDM_DISABLE", "1")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(training.fit_statistics_mlp.__kwdefaults__, "epochs", 1)
     soundfile.write("song.mp3", toy.make_track("waltz", 0, seconds=7), 22_050)
 
     def run(page):
         scope = {}
-        # Processes of an earlier test work in another folder.
-        with joblib.parallel_config("threading"):
-            for snippet in re.findall(r"```python\n(.*?)```", TEXTS[page], flags=re.DOTALL):
-                exec(compile(snippet, page, "exec"), scope)
+        for snippet in re.findall(r"```python\n(.*?)```", TEXTS[page], flags=re.DOTALL):
+            exec(compile(snippet, page, "exec"), scope)
         return scope
 
     return run
