@@ -7,9 +7,12 @@ when the project makes what it commits; otherwise they go to ``build/snapshots``
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+import ipywidgets
 import numpy as np
+from IPython import get_ipython
 from IPython.display import Audio, Markdown
 from matplotlib.axes import Axes
 
@@ -156,3 +159,29 @@ def player(y: np.ndarray) -> Audio | Markdown:
     if os.environ.get("SNAPSHOTS_DIR"):
         return Markdown("*Run this cell to hear the sound; it is not kept in the notebook.*")
     return Audio(y, rate=SAMPLE_RATE)
+
+
+def interact(function: Callable, **controls: ipywidgets.ValueWidget) -> None:
+    """Call a function again whenever a reader moves a control.
+
+    Where nobody is there to move one, as when nbconvert runs the notebook, the function is called
+    once, with the values at which the controls start. So a page without a kernel shows what it
+    draws, and no dead control.
+
+    Parameters
+    ----------
+    function : callable
+        Draws or displays something; takes the values of the controls by name.
+    **controls
+        Widgets of ipywidgets.
+
+    See Also
+    --------
+    Notebook ``3_augmentation`` introduces this helper.
+    """
+    # A front end with a reader before it can be asked for input; a program that runs notebooks
+    # says that it cannot.
+    if get_ipython().get_parent()["content"]["allow_stdin"]:
+        ipywidgets.interact(function, **controls)
+    else:
+        function(**{name: control.value for name, control in controls.items()})

@@ -21,6 +21,10 @@ if TYPE_CHECKING:  # Drawing must not wait for TensorFlow.
 # Sequential maps that colour-blind readers can tell apart and that print in grey.
 COUNT_MAP = "Blues"
 LEVEL_MAP = "viridis"
+DIFFERENCE_MAP = "PuOr"
+
+COLOURS = {"CNN": "C0", "SVM": "C1", "MLP": "C2", "ANN": "C3"}
+"""The colour of each kind of model, in every figure; of the palette that `set_theme` sets."""
 
 
 def set_theme() -> None:
@@ -30,7 +34,7 @@ def set_theme() -> None:
     --------
     Notebook ``1_features_ann`` introduces this helper.
     """
-    sns.set_theme(style="ticks", rc={"figure.constrained_layout.use": True})
+    sns.set_theme("notebook", "ticks", "colorblind", rc={"figure.constrained_layout.use": True})
 
 
 def waveform(y: np.ndarray, *, ax: Axes | None = None, **kwargs: object) -> Axes:
@@ -92,8 +96,7 @@ def spectrogram(
     # SAMPLE_RATE and HOP_LENGTH are what librosa takes if it is told nothing.
     mesh = librosa.display.specshow(data, x_axis="s", y_axis=frequency, cmap=LEVEL_MAP, ax=ax)
     ax.figure.colorbar(mesh, ax=ax, label=unit, pad=0.02)
-    scale = {"linear": "", "log": ", logarithmic", "mel": ", mel scale"}[frequency]
-    ax.set(xlabel="time (s)", ylabel=f"frequency (Hz{scale})")
+    ax.set(xlabel="time (s)", ylabel=f"frequency (Hz, {frequency} scale)")
     return ax
 
 
@@ -101,6 +104,9 @@ def mfcc(
     coefficients: np.ndarray, *, limits: Sequence[float] | None = None, ax: Axes | None = None
 ) -> Axes:
     """Draw MFCCs, with time in s across and the number of the coefficient upwards.
+
+    The first two coefficients are much larger than the others. To see the others, give limits
+    that fit them; the colour bar then ends in arrows, since some values are beyond its ends.
 
     Parameters
     ----------
@@ -125,12 +131,13 @@ def mfcc(
     seconds = np.arange(frames + 1) * HOP_LENGTH / SAMPLE_RATE
     numbers = np.arange(n_mfcc + 1) + 0.5
     mesh = ax.pcolormesh(seconds, numbers, coefficients.T, cmap=LEVEL_MAP, clim=limits)
-    ax.figure.colorbar(mesh, ax=ax, label="value", pad=0.02)
+    ends = "neither" if limits is None else "both"
+    ax.figure.colorbar(mesh, ax=ax, label="value", pad=0.02, extend=ends)
     ax.set(xlabel="time (s)", ylabel="MFCC number", yticks=range(1, n_mfcc + 1, 2))
     return ax
 
 
-def learning_curves(history: pd.DataFrame, title: str) -> Axes:
+def learning_curves(history: pd.DataFrame, title: str, *, color: str = "black") -> Axes:
     """Draw loss and accuracy by epoch, side by side in a new figure.
 
     On the training part and, if there is one, on the validation part.
@@ -141,6 +148,8 @@ def learning_curves(history: pd.DataFrame, title: str) -> Axes:
         What `gtzan_mfcc.training.fit` returns.
     title : str
         Title of the figure.
+    color : str
+        Colour of the lines, such as that of the model in `COLOURS`.
 
     Returns
     -------
@@ -154,10 +163,9 @@ def learning_curves(history: pd.DataFrame, title: str) -> Axes:
     figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     figure.suptitle(title)
     for ax, metric in zip(axes, ("loss", "accuracy")):
-        history[metric].plot(ax=ax, label="training", xlabel="epoch", ylabel=metric)
+        history[metric].plot(ax=ax, color=color, label="training", xlabel="epoch", ylabel=metric)
         if "val_loss" in history:
-            # Dashes tell the lines apart in grey, too.
-            history[f"val_{metric}"].plot(ax=ax, style="--", label="validation")
+            history[f"val_{metric}"].plot(ax=ax, color=color, style="--", label="validation")
             best = history["val_loss"].idxmin()
             ax.axvline(best, color="0.6", linestyle=":", label=f"least validation loss ({best})")
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -253,7 +261,8 @@ def report_card(cards: pd.DataFrame | dict[str, pd.DataFrame], *, ax: Axes | Non
         card = card.drop(index="leak", level="split", errors="ignore").reset_index()
         accuracy, x = card["track_accuracy"], card.index + 0.12 * (number - (len(cards) - 1) / 2)
         ends = [accuracy - card["track_low"], card["track_high"] - accuracy]
-        ax.errorbar(x, accuracy, ends, fmt="os^Dv"[number % 5], capsize=3, label=name)
+        style = {"fmt": "os^Dv"[number % 5], "color": COLOURS.get(name, f"C{number}")}
+        ax.errorbar(x, accuracy, ends, capsize=3, label=name, **style)
     ends = card.index - 0.3, card.index + 0.3
     ax.hlines(card["majority"], *ends, color="0.6", linestyle=":", label="most frequent genre")
     tested = card["split"].mask(card["tested_on"] != "original", card["tested_on"])
