@@ -128,7 +128,7 @@ def record(name: str, *, corpus: str, split: str, seed: int, **results: object) 
     path = snapshots_dir() / "results.json"
     entries = json.loads(path.read_text()) if path.is_file() else {}
     # By way of Python's own numbers: float32 would be written with all its false digits.
-    rounded = {key: np.round(np.array(each).tolist(), 4).tolist() for key, each in results.items()}
+    rounded = {key: np.round(np.array(each).tolist(), 6).tolist() for key, each in results.items()}
     entries[name] = {"corpus": corpus, "split": split, "seed": seed, "results": rounded}
     entries[name]["versions"] = package_versions()
     with aside(path) as unfinished:

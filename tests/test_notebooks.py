@@ -139,12 +139,30 @@ def test_committed_notebook_is_of_gtzan(path):
 
 
 @by_name
-def test_notebook_has_parameters_and_a_question(path):
+def test_notebook_is_a_chapter(path):
     cells = _cells(path)
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
     assert cells[0].source.startswith("# ")
-    assert "**The question.**" in cells[0].source
-    assert "**What to expect.**" in cells[0].source
+    for mark in ("question", "to expect", "it takes"):
+        assert re.search(rf"\*\*(The|What) {mark}\.\*\*", cells[0].source), mark
+    for name in ("Takeaways", "Exercises"):
+        section = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        section = section.split(f"## {name}\n")[1].split("\n## ")[0]
+        assert re.findall(r"^\d(?=\. )", section, re.MULTILINE) == ["1", "2", "3"]
+    # Those of the imports and of the parameters may be longer.
+    long = [cell.source for cell in cells[3:] if cell.cell_type == "code"]
+    assert not [source for source in long if source.count("\n") >= 15 and "import " not in source]
+
+
+@by_name
+def test_links_of_a_notebook_lead_to_its_neighbours_and_to_files(path):
+    cells, place = _cells(path), NOTEBOOKS.index(path)
+    neighbours = {each.name for each in NOTEBOOKS[max(place - 1, 0) : place + 2]} - {path.name}
+    for source in (cells[0].source, cells[-1].source):
+        assert neighbours <= set(re.findall(r"\]\((\d_\w+\.ipynb)\)", source))
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    for link in re.findall(r"\]\((?!http)([^)#]+)", prose):
+        assert (path.parent / link).exists(), link
 
 
 def _cells(path):
