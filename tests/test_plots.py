@@ -244,9 +244,9 @@ def test_results_are_recorded_with_what_they_were_made_with():
     settings = {"corpus": CORPUS, "split": "track", "seed": 3}
     notebook.record("cnn", **settings, accuracy=0.1)
     other = notebook.record("ann", **settings, accuracy=0.2)
-    results = {"accuracy": np.float32(0.123456), "interval": (0.1, 0.23456), "n": np.int64(9_986)}
+    results = {"accuracy": np.float32(0.1234567), "interval": (0.1, 0.23456), "n": np.int64(9_986)}
     entry = notebook.record("cnn", **settings, **results)
-    rounded = {"accuracy": 0.1235, "interval": [0.1, 0.2346], "n": 9_986}
+    rounded = {"accuracy": 0.123457, "interval": [0.1, 0.23456], "n": 9_986}
     assert entry == {**settings, "results": rounded, "versions": package_versions()}
     (path,) = (dataset.build_dir() / "snapshots").iterdir()
     assert path.name == "results.json"
