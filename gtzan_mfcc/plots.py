@@ -96,7 +96,8 @@ def spectrogram(
     # SAMPLE_RATE and HOP_LENGTH are what librosa takes if it is told nothing.
     mesh = librosa.display.specshow(data, x_axis="s", y_axis=frequency, cmap=LEVEL_MAP, ax=ax)
     ax.figure.colorbar(mesh, ax=ax, label=unit, pad=0.02)
-    ax.set(xlabel="time (s)", ylabel=f"frequency (Hz, {frequency} scale)")
+    scale = {"linear": "", "log": ", logarithmic", "mel": ", mel scale"}[frequency]
+    ax.set(xlabel="time (s)", ylabel=f"frequency (Hz{scale})")
     return ax
 
 
