@@ -63,7 +63,8 @@ def waveform(y: np.ndarray, *, ax: Axes | None = None, **kwargs: object) -> Axes
     ax = _axes(ax, (10, 3))
     starts = np.arange(0, len(y), len(y) // 8000 + 1)
     peaks = np.ravel([np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)], order="F")
-    ax.plot(np.repeat(starts, 2) / SAMPLE_RATE, peaks, **{"linewidth": 0.4} | kwargs)
+    style = {"linewidth": 0.4, "color": "0.3"} | kwargs
+    ax.plot(np.repeat(starts, 2) / SAMPLE_RATE, peaks, **style)
     ax.set(xlabel="time (s)", ylabel="amplitude", xlim=(0, len(y) / SAMPLE_RATE))
     return ax
 
@@ -221,17 +222,19 @@ def genre_report(report: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = _axes(ax, (6.5, 6))
     names = [f"{name}  ({row.support:,.0f})" for name, row in report.iterrows()]
     scores = report[["precision", "recall", "f1-score"]].set_axis(names)
-    _heatmap(scores, annot=True, fmt=".2f", cbar_kws={"label": "score"}, ax=ax)
+    # With a scale from 0 to 1, high scores would all look the same.
+    lowest = min(0.9, np.floor(10 * scores.min(axis=None)) / 10)
+    _heatmap(scores, annot=True, fmt=".2f", vmin=lowest, cbar_kws={"label": "score"}, ax=ax)
     ax.axhline(len(report) - 2, color="0.3", linewidth=1.5)
     ax.set(ylabel="genre  (number of segments)")
     return ax
 
 
-def _heatmap(shares: pd.DataFrame, *, ax: Axes, **kwargs: object) -> None:
+def _heatmap(shares: pd.DataFrame, *, ax: Axes, vmin: float = 0, **kwargs: object) -> None:
     """Draw a table of shares, with its names as they are written."""
     # Two dollar signs in a name would make a formula; seaborn has no option against that.
-    unnamed = {"xticklabels": False, "yticklabels": False}
-    sns.heatmap(shares, cmap=COUNT_MAP, vmin=0, vmax=1, linewidths=0.5, ax=ax, **unnamed, **kwargs)
+    style = {"xticklabels": False, "yticklabels": False, "linewidths": 0.5, "cmap": COUNT_MAP}
+    sns.heatmap(shares, vmin=vmin, vmax=1, ax=ax, **style, **kwargs)
     ax.set_xticks(np.arange(shares.shape[1]) + 0.5, shares.columns, parse_math=False)
     ax.set_yticks(np.arange(shares.shape[0]) + 0.5, shares.index, parse_math=False)
 

@@ -145,6 +145,7 @@ def test_a_report_names_the_genres_in_order_with_their_segments():
     assert ticks(ax.yaxis)[4:] == ["macro avg  (3,006)", "weighted avg  (3,006)"]
     assert texts(ax)[:3] == ["1.00", "0.33", "0.50"]
     assert ax.collections[0].get_clim() == (0, 1)
+    assert plots.genre_report(REPORT.clip(lower=0.87)).collections[0].get_clim() == (0.8, 1)
 
 
 @pytest.mark.parametrize("name", ["a\\b", "$\\foo$", "$5 & 10$", "%"])
