@@ -110,7 +110,10 @@ TABLES = {
         "with copies, validation, mean of three seeds | segments at random | |"
         " {cnn_augmented_seeds[validation_mean]}"
         " (least and greatest: {cnn_augmented_seeds[validation_least_and_greatest]})",
-        "with copies, validation | tracks apart | | {cnn_augmented_track_split[validation]}",
+        "with copies, original segments of the validation part | segments at random | |"
+        " {cnn_augmented_originals[validation]}",
+        "with copies, original segments of the validation part | tracks apart | |"
+        " {cnn_augmented_track_split[validation]}",
     ],
     "leak": [
         "of the study's split | share",
