@@ -33,7 +33,7 @@ FIGURES = {
     "5_evaluation": (
         "neural_architecture classification_report_augmented genre_over_time matrix_augmented"
     ),
-    "6_leakage": "accuracy_by_split matrix_artist",
+    "6_leakage": "accuracy_by_split front_page matrix_artist",
     "7_robustness": "robustness accuracy_by_cutoff",
     "8_your_own_music": "",
 }
