@@ -158,17 +158,17 @@ def _train(options: argparse.Namespace) -> int:
     from gtzan_mfcc._disk import aside
 
     found = [dataset.load_tracks(folder) for folder in options.folders or [None]]
+    # They are reported here, so left_out names only the tracks that cannot be used.
+    ignored = [file for each in found for file in each.attrs.pop("ignored")]
+    ignored = pd.DataFrame(ignored, columns=["path", "reason"])
     tracks = pd.concat(found, ignore_index=True)
-    tracks.attrs["ignored"] = [file for each in found for file in each.attrs["ignored"]]
     predict.check_genres(sorted(set(tracks["genre"])))
     if few := [f"{genre} ({n})" for genre, n in tracks["genre"].value_counts().items() if n < 5]:
         print(f"Expect little of classes with few songs: {', '.join(few)}.", file=sys.stderr)
-    ignored = pd.DataFrame(tracks.attrs["ignored"], columns=["path", "reason"])
     for reason, paths in ignored.groupby("reason")["path"]:
         print(f"ignored, {reason} ({len(paths)}): {', '.join(paths)}", file=sys.stderr)
     segments = extraction.extract_mfcc(tracks, n_mfcc=20, augmentations=augmentation.ROBUST)
-    unusable = segments.left_out[segments.left_out["path"].isin(tracks["path"])]
-    for reason in unusable["reason"]:
+    for reason in segments.left_out["reason"]:
         print(f"left out: {reason}", file=sys.stderr)
     predict.check_genres(segments.genres)
     fit = training.fit_statistics_mlp
@@ -186,7 +186,7 @@ def _train(options: argparse.Namespace) -> int:
         predict.Classifier(network, segments.genres).save(unfinished)
     counts = segments.table.groupby("genre", observed=True)["track"].nunique()
     print(f"{options.output}: {', '.join(f'{genre} ({n})' for genre, n in counts.items())}")
-    return 0 if unusable.empty else 1
+    return 0 if segments.left_out.empty else 1
 
 
 if __name__ == "__main__":

@@ -53,12 +53,11 @@ def rows_of_tracks(
                 _join(files, path)
     counts, reasons = _outcomes(files)
     left_out = tracks[["track", "path"]].assign(reason=pd.Series(reasons, tracks.index, object))
-    left_out = left_out[left_out["reason"].notna()].reset_index(drop=True)
+    left_out = left_out.dropna(subset="reason").reset_index(drop=True)
     if how["strict"] and len(left_out):
         raise audio.AudioError(left_out["reason"][0])
     ignored = pd.DataFrame(tracks.attrs.get("ignored", []), columns=left_out.columns)
-    left_out = pd.concat([left_out, ignored], ignore_index=True)
-    return _mapped(path), counts, left_out
+    return _mapped(path), counts, pd.concat([left_out, ignored], ignore_index=True)
 
 
 def _is_finished(path: Path, files: list[Path]) -> bool:

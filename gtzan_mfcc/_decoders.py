@@ -91,13 +91,10 @@ def _frames_promised(file: soundfile.SoundFile) -> int:
     # libsndfile's log reads, for a WAV cut short, "data : 1323588 (should be 500000)";
     # in an AU file the size is called "Data Size", in an AIFF file "SSND".
     claim = re.search(r"(?:data|Data Size|SSND)\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info)
-    if claim is None:
-        return file.frames
-    claimed, present = (int(size) for size in claim.groups())
-    # A program that writes to a pipe cannot know the length, and claims nothing or the maximum.
-    if claimed in (0, 0x7FFFFFFF, 0xFFFFFFFF) or present <= 0:
-        return file.frames
-    return file.frames * claimed // present
+    claimed, present = map(int, claim.groups()) if claim else (0, 0)
+    # A program that writes to a pipe does not know the length, and writes 0 or the maximum.
+    is_known = present > 0 and claimed not in (0, 0x7FFFFFFF, 0xFFFFFFFF)
+    return file.frames * claimed // present if is_known else file.frames
 
 
 def _by_ffmpeg(path: Path, reason: str) -> Iterator[tuple[int, int] | np.ndarray]:

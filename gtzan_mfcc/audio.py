@@ -18,8 +18,6 @@ SEGMENT_LENGTH = 3 * SAMPLE_RATE
 SEGMENTS_AT_ONCE = 10
 """Most segments that `segments` gives at once: what 30 s hold, so that memory stays small."""
 
-SAMPLE_RATES = (1_000, 1_000_000)
-"""Lowest and highest sample rate in Hz; beyond, soxr or the memory would give out somewhere."""
 
 # Full scale is 1. Beyond this the squares of a spectrum no longer fit into 32 bits.
 _LOUDEST = 1e10
@@ -120,7 +118,8 @@ def _mono(
 
 
 def _check_rate(sample_rate: int, name: str | Path) -> None:
-    lowest, highest = SAMPLE_RATES
+    # Beyond these rates (Hz), soxr fails or memory runs out.
+    lowest, highest = 1_000, 1_000_000
     if not lowest <= sample_rate <= highest:
         found = f"{sample_rate:,} samples a second, and not {lowest:,} to {highest:,}"
         raise AudioError(f"{name}: {found}; export the file again.")

@@ -24,11 +24,8 @@ STUDY = ("random_gain", "white_noise", "pitch_scale")
 ROBUST = "resample", "mp3", "coloured_noise", "white_noise", "rerecord", "rerecord_2", "cut to 2 s"
 """Names of those that the model of the package is trained with; notebook 7 says why."""
 
-Seed = int | list[int] | np.random.Generator
-"""Whatever ``numpy.random.default_rng`` takes."""
-
-Range = tuple[float, float]
-"""Least and greatest value of what is drawn."""
+Seed = int | list[int] | np.random.Generator  # an argument of numpy.random.default_rng
+Range = tuple[float, float]  # the lowest and highest value of a draw
 
 # Frequencies in Hz at which `equalise` draws a gain.
 _BANDS = (60, 150, 400, 1_000, 2_500, 6_000, 10_000)
@@ -40,17 +37,20 @@ AUGMENTATIONS: dict[str, Callable] = {}
 The name decides what is drawn, so ``rerecord_2`` is another copy by the same function."""
 
 
-def _augmentation(of_one_signal: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """Enter a function of one signal and a generator; let it take several signals and any seed."""
+def _augmentation(function: Callable, *, together: bool = False) -> Callable[..., np.ndarray]:
+    """Register a function of one signal and a generator; let it take several, and any seed.
 
-    @wraps(of_one_signal)
+    With `together`, the function takes all signals in one array [shape=(n_signals, n)].
+    """
+
+    @wraps(function)
     def augment(y: np.ndarray, *, seed: Seed, **settings: object) -> np.ndarray:
         rng, signals = np.random.default_rng(seed), y.reshape(-1, y.shape[-1]).astype(np.float32)
-        for k, signal in enumerate(signals):
-            signals[k] = of_one_signal(signal, seed=rng, **settings)
+        for part in [signals] if together else signals:
+            part[:] = function(part, seed=rng, **settings)
         return signals.reshape(y.shape)
 
-    AUGMENTATIONS[of_one_signal.__name__] = augment
+    AUGMENTATIONS[function.__name__] = augment
     return augment
 
 
@@ -111,6 +111,7 @@ def white_noise(
     return y + amplitude * seed.standard_normal(len(y), dtype=np.float32)
 
 
+@partial(_augmentation, together=True)
 def pitch_scale(
     y: np.ndarray, *, seed: Seed, semitones: Sequence[float] = (-1, -2, -3)
 ) -> np.ndarray:
@@ -135,16 +136,12 @@ def pitch_scale(
     --------
     Notebook ``3_augmentation`` introduces this helper.
     """
-    rng, signals = np.random.default_rng(seed), y.reshape(-1, y.shape[-1]).astype(np.float32)
-    drawn = np.array([rng.choice(semitones) for _ in signals])
-    # Those with the same shift together: librosa's loop over the frames then takes half the time.
+    drawn = np.array([seed.choice(semitones) for _ in y])
+    # Signals with the same shift go together: librosa's loop over the frames takes half the time.
     for shift in set(drawn.tolist()):
         rows = drawn == shift
-        signals[rows] = librosa.effects.pitch_shift(signals[rows], sr=SAMPLE_RATE, n_steps=shift)
-    return signals.reshape(y.shape)
-
-
-AUGMENTATIONS["pitch_scale"] = pitch_scale
+        y[rows] = librosa.effects.pitch_shift(y[rows], sr=SAMPLE_RATE, n_steps=shift)
+    return y
 
 
 @_augmentation

@@ -20,9 +20,8 @@ CORRUPT_FILES = {"jazz.00054.wav": "corrupt in Kaggle's copy of GTZAN; the study
 _GTZAN_FACTS = Path(__file__).with_name("tracks.csv")
 
 # Where the same track lies in several formats, the first of these is read.
-_EXTENSIONS = (".wav", ".flac", ".au", ".aif", ".aiff", ".w64", ".caf")
-_EXTENSIONS += (".ogg", ".oga", ".opus", ".mp3", ".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm")
-_EXTENSIONS += (".ape", ".wv", ".tta", ".mpc", ".mkv", ".mka", ".mov", ".avi")
+_EXTENSIONS = ".wav .flac .au .aif .aiff .w64 .caf .ogg .oga .opus .mp3 .m4a .m4b .mp4".split()
+_EXTENSIONS += ".aac .wma .webm .ape .wv .tta .mpc .mkv .mka .mov .avi".split()
 
 
 class DatasetError(RuntimeError):
@@ -155,10 +154,9 @@ def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = Non
     facts = load_facts(own_facts if own_facts.is_file() else _GTZAN_FACTS)
     tracks = tracks.merge(facts, on="track", how="left")
     tracks["genre"] = pd.Categorical(tracks["genre"], categories=sorted(set(tracks["genre"])))
-    tracks = tracks.sort_values(["genre", "track"])
-    if per_genre is not None:
-        tracks = tracks.groupby("genre", observed=True).head(per_genre)
-    ignored = files[files["reason"].notna()].drop(columns="genre")
+    by_genre = tracks.sort_values(["genre", "track"]).groupby("genre", observed=True)
+    tracks = by_genre.head(per_genre or len(tracks))
+    ignored = files.dropna(subset="reason").drop(columns="genre")
     tracks.attrs["ignored"] = ignored.to_dict("records")
     return tracks.reset_index(drop=True)
 

@@ -471,10 +471,7 @@ def _folds(table: pd.DataFrame, by: str, n_folds: int, seed: int) -> list[splits
         *fit, test = splits.fault_filtered(table.iloc[rows])
         folds = [(np.concatenate(fit), test)]
     else:
-        if by != "segment":
-            groups = pd.Series(splits.group(table, by)).groupby(table["genre"].to_numpy()).nunique()
-            n_folds = min(n_folds, groups[groups > 1].min())
-        folds = splits.folds(table.iloc[rows], by, n_folds=n_folds, seed=seed)
+        folds = splits.folds(table.iloc[rows], by, n_folds=n_folds, fewer=True, seed=seed)
     place = pd.MultiIndex.from_frame(table[["track", "segment"]])
     tested = [place.isin(place[rows[test]][original[rows[test]]]) for _, test in folds]
     tested = [np.flatnonzero(here & (original | degraded)) for here in tested]
@@ -484,9 +481,8 @@ def _folds(table: pd.DataFrame, by: str, n_folds: int, seed: int) -> list[splits
 def _votes(predictions: pd.DataFrame, groups: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
     """Vote by track; and give the group of each track, of those of all rows."""
     votes = track_vote(predictions)
-    groups = pd.Series(groups, predictions["track"])
-    groups = groups[~groups.index.duplicated()]
-    return votes, groups.loc[votes.index.get_level_values("track")].to_numpy()
+    group_of = dict(zip(predictions["track"], groups))
+    return votes, votes.index.get_level_values("track").map(group_of).to_numpy()
 
 
 def _genre_scores(model: object, segments: Segments, rows: np.ndarray) -> np.ndarray:

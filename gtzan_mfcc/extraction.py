@@ -131,9 +131,8 @@ def extract_mfcc(
     Notebook ``2_mfcc_extraction`` introduces this helper.
     """
     known = augmentations if isinstance(augmentations, dict) else augmentation.AUGMENTATIONS
-    if unknown := set(augmentations) - set(known):
-        unknown = ", ".join(sorted(unknown))
-        raise ValueError(f"no augmentation {unknown}; there are {', '.join(known)}.")
+    if unknown := sorted(set(augmentations) - set(known)):
+        raise ValueError(f"no augmentation {', '.join(unknown)}; there are {', '.join(known)}.")
     copies = {name: known[name] for name in augmentations}
     settings = {"seed": seed, "n_mfcc": n_mfcc, "n_fft": n_fft, "hop_length": hop_length}
     work = partial(_track_mfcc, copies=copies, **settings)

@@ -137,9 +137,8 @@ class Classifier(keras.Model):
 
     def get_config(self) -> dict:
         """Give what the classifier was made with."""
-        network = keras.saving.serialize_keras_object(self.network)
-        settings = {"n_fft": self.n_fft, "hop_length": self.hop_length}
-        return {"network": network, "genres": self.genres, **settings}
+        config = {name: getattr(self, name) for name in ("genres", "n_fft", "hop_length")}
+        return config | {"network": keras.saving.serialize_keras_object(self.network)}
 
     @classmethod
     def from_config(cls, config: dict) -> "Classifier":

@@ -13,8 +13,7 @@ from sklearn.preprocessing import StandardScaler
 PARTS = ("train", "valid", "test")
 """Parts of the fault-filtered partition."""
 
-Split = tuple[np.ndarray, np.ndarray]
-"""Row positions to train on and to test on [dtype=int]."""
+Split = tuple[np.ndarray, np.ndarray]  # row positions of the training and the test part
 
 
 def split(table: pd.DataFrame, by: str, *, test_size: float = 0.2, seed: int = 0) -> Split:
@@ -57,7 +56,9 @@ def split(table: pd.DataFrame, by: str, *, test_size: float = 0.2, seed: int = 0
     return folds(table, by, n_folds=round(1 / test_size), seed=seed)[0]
 
 
-def folds(table: pd.DataFrame, by: str, *, n_folds: int = 5, seed: int = 0) -> list[Split]:
+def folds(
+    table: pd.DataFrame, by: str, *, n_folds: int = 5, fewer: bool = False, seed: int = 0
+) -> list[Split]:
     """Divide the rows into k folds, each of which is the test part once.
 
     Parameters
@@ -70,6 +71,8 @@ def folds(table: pd.DataFrame, by: str, *, n_folds: int = 5, seed: int = 0) -> l
         of a track stay with it, by the column ``replica_of``, if there is one.
     n_folds : int
         Number of folds.
+    fewer : bool
+        Make fewer folds if a genre has fewer groups, so that each fold tests each genre.
     seed : int
         Seed of the shuffle.
 
@@ -103,6 +106,7 @@ def folds(table: pd.DataFrame, by: str, *, n_folds: int = 5, seed: int = 0) -> l
     if single := n_groups.index[n_groups == 1].to_list():
         names = ", ".join(single)
         warnings.warn(f"{names}: only one {by}, which trains and is not tested.", stacklevel=2)
+    n_folds = min(n_folds, n_groups[n_groups > 1].min()) if fewer else n_folds
     # With all that the group has in other genres.
     testable = np.flatnonzero(~np.isin(groups, groups[table["genre"].isin(single)]))
     if (n_groups := len(set(groups[testable]))) < n_folds:

@@ -65,17 +65,15 @@ def fit(
     """
     keras.utils.set_random_seed(seed)
     # Going back to Python after each step takes time; the weights that come out are the same.
-    settings = {"metrics": ["accuracy"], "steps_per_execution": 8}
-    adam = keras.optimizers.Adam(learning_rate)
-    model.compile(adam, "sparse_categorical_crossentropy", **settings)
+    adam, loss = keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy"
+    model.compile(adam, loss, metrics=["accuracy"], steps_per_execution=8)
     callbacks = []
     if patience is not None and validation is not None:
         callbacks = [keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)]
     settings = {"epochs": epochs, "batch_size": batch_size, "callbacks": callbacks, "verbose": 0}
     settings |= {"validation_data": validation, "sample_weight": sample_weight}
     fitted = model.fit(x, labels, **settings)
-    index = pd.RangeIndex(1, len(fitted.epoch) + 1, name="epoch")
-    return pd.DataFrame(fitted.history, index=index)
+    return pd.DataFrame(fitted.history, np.add(fitted.epoch, 1)).rename_axis("epoch")
 
 
 def fit_network(
@@ -201,9 +199,8 @@ def fit_statistics_mlp(
     schedule = keras.optimizers.schedules.CosineDecay(2e-3, epochs * math.ceil(len(x) / batch))
     sizes = x.shape[1], segments.mfcc.shape[2] - 1, len(segments.genres)
     settings = {"learning_rate": schedule, "batch_size": batch, "sample_weight": weight}
-    trained = []
-    for member_seed in range(seed * 1000, seed * 1000 + members):
-        model = models.mlp(*sizes, seed=member_seed)
-        fit(model, x, labels, epochs=epochs, seed=member_seed, **settings)
-        trained.append(model)
-    return models.average(statistics, trained)
+    seeds = range(seed * 1000, seed * 1000 + members)
+    networks = [models.mlp(*sizes, seed=each) for each in seeds]
+    for each, network in zip(seeds, networks):
+        fit(network, x, labels, epochs=epochs, seed=each, **settings)
+    return models.average(statistics, networks)
