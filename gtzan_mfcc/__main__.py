@@ -62,9 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.set_defaults(run=_predict)
     add = predict.add_argument
     add("songs", nargs="+", metavar="SONG", help="a sound file, or a folder, with its subfolders")
-    add("--model", metavar="FILE", help="your model (default: GTZAN's genres)")
+    add("--model", metavar="FILE", help="a model file (default: the package's model)")
     add("--over-time", action="store_true", help="also print each segment of 3 s")
-    add("--hop-seconds", type=float, default=3.0, metavar="S", help="from segment to segment")
+    add("--hop-seconds", type=float, default=3.0, metavar="S", help="a segment every S seconds")
     form = predict.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--csv", action="store_true", help="print CSV")
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     train.description = _train.__doc__
     train.set_defaults(run=_train)
     add = train.add_argument
-    add("folders", nargs="*", metavar="FOLDER", help="one or more (default: GTZAN, else toys)")
+    add("folders", nargs="*", metavar="FOLDER", help="of class folders (default: GTZAN, else toys)")
     add("--output", required=True, metavar="FILE", help="the file to write, NAME.keras")
     add("--no-score", action="store_true", help="do not measure the accuracy")
     add("--seed", type=int, default=0, metavar="N", help="seed of the training (default: 0)")
