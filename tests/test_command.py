@@ -404,9 +404,9 @@ def test_training_prints_the_accuracy_and_the_ignored_files(run, folder, trained
     written = f"{output}: a (6), b (6)\n"
     assert (status, out) == (0, f"{score.format(*tracks)}{remark}\n{written}")
     assert sorted(err.splitlines()) == [
+        f"ignored, exists in another format (1): {twice}",
         f"ignored, not in a class folder (1): {loose}",
         f"ignored, unknown file extension (1): {notes}",
-        f"ignored, exists in another format (1): {twice}",
     ]
     # Two artists per class, four in all.
     names = [f"a/{k}" for k in range(6)] + [*(f"b/{k}" for k in range(5)), "b/album/5"]
