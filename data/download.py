@@ -11,15 +11,15 @@ KAGGLE_HANDLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
 
 
 def download(folder: str | Path | None = None) -> Path:
-    """Download Kaggle's copy of GTZAN (over 1 GB, no account needed) and check what arrived.
+    """Download Kaggle's copy of GTZAN (over 1 GB, no account needed), and check it.
 
-    Shows its progress, goes on where an interrupted download stopped, and returns at once
-    if all is there.
+    Shows the progress, continues an interrupted download, and returns at once if GTZAN is already
+    there.
 
     Parameters
     ----------
     folder : str or Path, optional
-        Where to; by default the project's ``data``.
+        The destination; by default ``data`` of the project.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def download(folder: str | Path | None = None) -> Path:
     Raises
     ------
     DatasetError
-        If Kaggle cannot be reached, or what arrived is incomplete.
+        If Kaggle cannot be reached, or the downloaded copy is incomplete.
     """
     folder = Path(folder) if folder is not None else dataset.project_dir() / "data"
     corpus = folder / "Data" / "genres_original"
@@ -38,10 +38,10 @@ def download(folder: str | Path | None = None) -> Path:
             check_corpus(corpus)
             return corpus
         except DatasetError:
-            pass  # Incomplete: fetch it again.
-    import kagglehub  # which nobody waits for where all is there
+            pass  # Incomplete: download it again.
+    import kagglehub  # slow, so only if needed
 
-    # Kept beside its destination until complete, so that a stopped download can go on.
+    # Download next to the destination, so that an interrupted download can continue.
     partial = folder / ".kagglehub"
     previous = os.environ.get("KAGGLEHUB_CACHE")
     os.environ["KAGGLEHUB_CACHE"] = str(partial)
@@ -49,8 +49,8 @@ def download(folder: str | Path | None = None) -> Path:
         arrived = Path(kagglehub.dataset_download(KAGGLE_HANDLE))
     except Exception as error:
         raise DatasetError(
-            f"could not download {KAGGLE_HANDLE} from Kaggle: {error}. Try again; what has "
-            f"arrived is kept. Or fetch it with a browser and unpack it into {folder}."
+            f"could not download {KAGGLE_HANDLE} from Kaggle: {error}. Try again; the download "
+            f"will continue. Or download it with a browser and unpack it into {folder}."
         ) from error
     finally:
         os.environ.pop("KAGGLEHUB_CACHE")
@@ -59,11 +59,11 @@ def download(folder: str | Path | None = None) -> Path:
     try:
         check_corpus(arrived / "Data" / "genres_original")
     except DatasetError:
-        # kagglehub takes it for complete, and would only hand it out again.
+        # kagglehub regards this copy as complete, and would return it again.
         shutil.rmtree(partial, ignore_errors=True)
         raise
     shutil.rmtree(folder / "Data", ignore_errors=True)
-    # On Kaggle's and Google's own notebooks the data is mounted elsewhere, read-only.
+    # In notebooks at Kaggle and Google, the data is mounted elsewhere and read-only.
     transfer = shutil.move if arrived.is_relative_to(partial) else shutil.copytree
     transfer(arrived / "Data", folder / "Data")
     shutil.rmtree(partial, ignore_errors=True)
@@ -71,18 +71,18 @@ def download(folder: str | Path | None = None) -> Path:
 
 
 def check_corpus(folder: str | Path) -> None:
-    """Check that a folder holds all of GTZAN as Kaggle gives it.
+    """Check that a folder has all of Kaggle's copy of GTZAN.
 
     Parameters
     ----------
     folder : str or Path
-        The folder with one folder a genre.
+        The folder with one folder per genre.
 
     Raises
     ------
     DatasetError
-        If any of the ten genres lacks some of its 100 tracks, or ``features_3_sec.csv``
-        is not beside the folder. The message names all that is missing.
+        If any of the ten genres has fewer than 100 tracks, or ``features_3_sec.csv`` is not next
+        to the folder. The message lists everything that is missing.
     """
     folder = Path(folder)
     counts = dataset.load_tracks(folder)["genre"].value_counts()

@@ -1,9 +1,8 @@
 """Classify music by genre from MFCCs with a convolutional network.
 
-The modules follow the way of the data: `dataset` (and `toy`), `audio`, `features`,
+The modules, in the order of the data flow: `dataset` (and `toy`), `audio`, `features`,
 `augmentation`, `extraction`, `splits`, `models`, `training`, `predict`, `evaluation`, `plots`,
-`notebook`. Each is imported when it is first used, so that nobody waits for TensorFlow
-who does not train.
+`notebook`. Each is imported when it is first used, so TensorFlow is loaded only if needed.
 """
 
 import lazy_loader

@@ -1,8 +1,8 @@
-"""Do some work for every track: in parallel, once, and go on after a stop.
+"""Process tracks in parallel, keep the result of each, and continue after an interruption.
 
-In the cache folder, ``tracks/<key>.npy`` holds the rows of one track (or the reason why there
-are none), and ``<kind>-<key>.npy`` those of a whole call. A key changes with everything that
-its rows depend on.
+In the cache folder, ``tracks/<key>.npy`` holds the rows of one track (or the reason why it has
+none), and ``<kind>-<key>.npy`` the rows of a whole call. A key is a hash of everything that the
+rows depend on.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from gtzan_mfcc._disk import aside, package_versions, writing_to
 from gtzan_mfcc._librosa import librosa
 from gtzan_mfcc._progress import bar
 
-# The modules whose code decides what is extracted, as they are when this process imports them.
+# The modules whose code the rows depend on, read when this process imports them.
 _MODULES = "_decoders audio augmentation extraction features".split()
 _CODE = [Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in _MODULES]
 
@@ -33,10 +33,10 @@ _CODE = [Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in _
 def rows_of_tracks(
     kind: str, work: partial, tracks: pd.DataFrame, *, cache: str | Path | None, **how: bool | int
 ) -> tuple[np.ndarray, list[int], pd.DataFrame]:
-    """Give the rows that `work` makes of each track's name and path, now or earlier.
+    """Compute the rows of each track with `work(track, path)`, or read them from the cache.
 
-    The other parameters are those of `extract_mfcc`, all of them. Returned are the rows, how many
-    of them each track has, and the tracks that have none.
+    The other parameters are those of `extract_mfcc`; all are required. Returns the rows, the
+    number of rows of each track, and a table of the tracks without rows.
     """
     folder = Path(cache) if cache is not None else dataset.build_dir() / "cache"
     keys = _keys(work, tracks)
@@ -45,7 +45,7 @@ def rows_of_tracks(
     if not _is_finished(path, files):
         with writing_to(folder):
             (folder / "tracks").mkdir(parents=True, exist_ok=True)
-            # A second process that wants the same result waits here for it.
+            # A second process that needs the same result waits here.
             lock = FileLock(path.with_suffix(".lock")).acquire()
         with lock:
             if not _is_finished(path, files):
@@ -53,22 +53,21 @@ def rows_of_tracks(
                 _join(files, path)
     counts, reasons = _outcomes(files)
     left_out = tracks[["track", "path"]].assign(reason=pd.Series(reasons, tracks.index, object))
-    left_out = left_out[left_out["reason"].notna()].reset_index(drop=True)
+    left_out = left_out.dropna(subset="reason").reset_index(drop=True)
     if how["strict"] and len(left_out):
         raise audio.AudioError(left_out["reason"][0])
     ignored = pd.DataFrame(tracks.attrs.get("ignored", []), columns=left_out.columns)
-    left_out = pd.concat([left_out, ignored], ignore_index=True)
-    return _mapped(path), counts, left_out
+    return _mapped(path), counts, pd.concat([left_out, ignored], ignore_index=True)
 
 
 def _is_finished(path: Path, files: list[Path]) -> bool:
-    """Tell if all tracks are there, and the rows of all of them in one array."""
+    """Return whether all tracks are in the cache, and the array of all rows, too."""
     joined, (counts, reasons) = _mapped(path), _outcomes(files)
     return joined is not None and "" not in reasons and len(joined) == sum(counts)
 
 
 def _make(files: list[Path], work: partial, tracks: pd.DataFrame, how: dict) -> None:
-    """Make and keep the rows of each track that has none; look at bad files again."""
+    """Compute and save the rows of each track that has none; try bad files again."""
     missing = [k for k, n in enumerate(_outcomes(files)[0]) if not n]
     to_do = tracks[["track", "path"]].iloc[missing].itertuples(index=False)
     jobs = (joblib.delayed(_attempt)(work, *track) for track in to_do)
@@ -83,13 +82,13 @@ def _make(files: list[Path], work: partial, tracks: pd.DataFrame, how: dict) -> 
                 raise audio.AudioError(str(rows))
     finally:
         with warnings.catch_warnings():
-            # joblib warns of the tracks that are lost when the loop is left early.
+            # joblib warns about lost results if the loop ends early.
             warnings.simplefilter("ignore", UserWarning)
             outcomes.close()
 
 
 def _join(files: list[Path], path: Path) -> None:
-    """Write the rows of all tracks to one array, file by file, so that memory stays small."""
+    """Write the rows of all tracks to one array, file by file, to save memory."""
     counts, reasons = _outcomes(files)
     if not any(counts):
         reason = reasons[0] if files else "the track table is empty."
@@ -104,7 +103,7 @@ def _join(files: list[Path], path: Path) -> None:
 
 
 def _outcomes(files: list[Path]) -> tuple[list[int], list[str | None]]:
-    """Count the rows of each track; give the reason if it has none, "" if it was never made."""
+    """Count the rows of each track; if none, give the reason, or "" if it is not in the cache."""
     counts, reasons = [], []
     for rows in map(_mapped, files):
         counts.append(len(rows) if rows is not None and rows.ndim else 0)
@@ -113,16 +112,16 @@ def _outcomes(files: list[Path]) -> tuple[list[int], list[str | None]]:
 
 
 def _mapped(path: Path) -> np.ndarray | None:
-    """Map an array into memory; None if there is none, or it is damaged."""
+    """Memory-map an array; None if the file is missing or damaged."""
     try:
         rows = np.load(path, mmap_mode="r")
         return rows if rows.offset + rows.nbytes == path.stat().st_size else None
-    except Exception:  # A damaged header fails in many ways.
+    except Exception:  # A damaged header can raise many kinds of errors.
         return None
 
 
 def _keys(work: partial, tracks: pd.DataFrame) -> list[str]:
-    """Make a key for each track, of all that its rows depend on."""
+    """Hash everything that the rows of each track depend on."""
     packages = [package_versions(), find_spec("av") is None]
     made_by = _digest([work.func.__name__, work.keywords, packages, _CODE])
     keys = []
@@ -137,14 +136,14 @@ def _digest(content: list) -> str:
 
 
 def _described(value: Callable) -> list:
-    """Describe a function, which JSON cannot hold: an augmentation, perhaps from a notebook."""
+    """Describe a function, such as an augmentation, by its code and settings, for JSON."""
     function, settings = getattr(value, "func", value), getattr(value, "keywords", None)
     code, defaults = get_func_code(function)[0], getattr(function, "__kwdefaults__", value)
     return [code, repr([defaults, settings])]
 
 
 def _attempt(work: Callable, track: str, path: str) -> np.ndarray:
-    """Give the rows of a track; or, as an array without axes, the reason why there are none."""
+    """Return the rows of a track, or a 0-dimensional array with the reason why it has none."""
     try:
         return work(track, path)
     except (audio.AudioError, librosa.ParameterError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Sound files to samples: by libsndfile, and by FFmpeg what libsndfile does not know."""
+"""Read sound files with libsndfile, or with FFmpeg if libsndfile does not support the format."""
 
 import io
 import os
@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-# What of FFmpeg's is asked: files of sound, and no playlists, which name other files.
+# The formats that FFmpeg may open: sound files, but not playlists, which refer to other files.
 _FORMATS = "aac,ape,asf,avi,flv,matroska,mov,mpc,mpc8,mpegts,tta,wv"
 
 
 class DecodingError(Exception):
-    """A file that no decoder can read; the message says why."""
+    """Raised if no decoder can read a file; the message says why."""
 
 
 def decode(path: Path) -> Iterator[tuple[int, int] | np.ndarray]:
-    """Yield the sample rate and how many samples the header promises, then arrays (n, channels)."""
+    """Yield the sample rate and the length that the header states, then arrays (n, channels)."""
     pieces = _by_libsndfile(path)
     try:
         yield next(pieces)
     except soundfile.LibsndfileError as error:
-        # What libsndfile can read it does read, so that results are the same without FFmpeg.
+        # libsndfile comes first, so that results are the same without FFmpeg.
         pieces = _by_ffmpeg(path, error.error_string)
     try:
         yield from pieces
@@ -40,8 +40,8 @@ def _by_libsndfile(path: Path) -> Iterator[tuple[int, int] | np.ndarray]:
         promised, endless = _frames_promised(file), None
         at_once = _at_once(file.samplerate, file.channels)
         if re.search(r"bitrate mode\s*: constant", file.extra_info):
-            # An MP3 file without a Xing header. If it ends within a frame, so does the reading, by
-            # an error that loses what was read last: little, if little is read at once.
+            # An MP3 file without a Xing header. If it ends within a frame, the last read fails
+            # and its samples are lost. So read little at once.
             promised, at_once = 0, file.samplerate
             endless = stack.enter_context(_EndlessFile(path))
             with suppress(soundfile.LibsndfileError):
@@ -50,17 +50,17 @@ def _by_libsndfile(path: Path) -> Iterator[tuple[int, int] | np.ndarray]:
         try:
             while len(y := file.read(at_once, "float32", always_2d=True)):
                 yield y
-                del y  # so that two are never in memory
+                del y  # so that there is never more than one in memory
         except soundfile.LibsndfileError:
             if endless is None or endless.read(1):
                 raise
 
 
 class _EndlessFile(io.FileIO):
-    """A file that claims to be very long.
+    """A file that reports a very large size.
 
-    Where no header gives the length of an MP3 file, libsndfile estimates it from that of the
-    file, and reads no further.
+    If the header of an MP3 file has no length, libsndfile estimates it from the size of the file,
+    and does not read beyond this estimate.
     """
 
     end = 0
@@ -75,11 +75,11 @@ class _EndlessFile(io.FileIO):
 
 def _sound_file(number: int, path: Path) -> soundfile.SoundFile:
     try:
-        # By its number, since libsndfile takes whatever is called .snd or .gsm for sound.
+        # By file descriptor: by name, libsndfile accepts any file that ends in .snd or .gsm.
         return soundfile.SoundFile(number, closefd=False)
     except soundfile.LibsndfileError:
-        # An MP3 file may begin with anything, and is known by its name then. If it is none, the
-        # first error says so; this one would say that the file does not exist.
+        # An MP3 file may begin with other bytes; then libsndfile recognises it by its name only.
+        # If this fails, too, raise the first error: the second says that there is no such file.
         if path.suffix.lower() == ".mp3":
             with suppress(soundfile.LibsndfileError):
                 return soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path))
@@ -87,17 +87,14 @@ def _sound_file(number: int, path: Path) -> soundfile.SoundFile:
 
 
 def _frames_promised(file: soundfile.SoundFile) -> int:
-    """Read how many samples a channel the header claims, which libsndfile corrects silently."""
-    # libsndfile's log reads, for a WAV cut short, "data : 1323588 (should be 500000)";
-    # in an AU file the size is called "Data Size", in an AIFF file "SSND".
+    """Read the samples per channel from the header; libsndfile corrects this number silently."""
+    # For a WAV file that is cut short, libsndfile logs "data : 1323588 (should be 500000)".
+    # For an AU file it says "Data Size", for an AIFF file "SSND".
     claim = re.search(r"(?:data|Data Size|SSND)\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info)
-    if claim is None:
-        return file.frames
-    claimed, present = (int(size) for size in claim.groups())
-    # A program that writes to a pipe cannot know the length, and claims nothing or the maximum.
-    if claimed in (0, 0x7FFFFFFF, 0xFFFFFFFF) or present <= 0:
-        return file.frames
-    return file.frames * claimed // present
+    claimed, present = map(int, claim.groups()) if claim else (0, 0)
+    # A program that writes to a pipe does not know the length, and writes 0 or the maximum.
+    is_known = present > 0 and claimed not in (0, 0x7FFFFFFF, 0xFFFFFFFF)
+    return file.frames * claimed // present if is_known else file.frames
 
 
 def _by_ffmpeg(path: Path, reason: str) -> Iterator[tuple[int, int] | np.ndarray]:
@@ -114,9 +111,9 @@ def _by_ffmpeg(path: Path, reason: str) -> Iterator[tuple[int, int] | np.ndarray
             if not opened.streams.audio:
                 raise DecodingError("holds no sound, only pictures or text.")
             stream = opened.streams.audio[0]
-            # A raw stream has no header; its length is an estimate, and its last frame may be cut.
+            # A raw stream has no header: its length is an estimate, its last frame may be cut.
             raw = opened.format.flags & av.format.Flags.generic_index.value
-            # Elsewhere the length is rounded.
+            # The length in other headers is rounded, so allow for a second.
             seconds = 0 if raw or not opened.duration else opened.duration / 1e6 - 1
             yield stream.rate, int(seconds * stream.rate)
             size = _at_once(stream.rate, stream.channels)
@@ -127,11 +124,11 @@ def _by_ffmpeg(path: Path, reason: str) -> Iterator[tuple[int, int] | np.ndarray
                         yield from (piece.to_ndarray().T for piece in planes.resample(frame))
             yield from (piece.to_ndarray().T for piece in planes.resample(None))
     except (av.FFmpegError, AttributeError, ValueError) as error:
-        # (A stream of a codec that FFmpeg does not know has no attribute rate.)
+        # (AttributeError: the stream of an unknown codec has no attribute rate.)
         wrong = f"not a sound file ({reason} FFmpeg: {getattr(error, 'strerror', error)}.)"
         raise DecodingError(f"{wrong}; download it again.") from error
 
 
 def _at_once(sample_rate: int, channels: int) -> int:
-    # 30 s, but a header may claim a thousand channels, of which so much would fill the memory.
+    # 30 s, or less if there are so many channels that 30 s would need too much memory.
     return min(30 * sample_rate, 2**24 // channels)

@@ -1,7 +1,7 @@
-"""Keras, imported without the lines that TensorFlow writes to stderr as it starts.
+"""Import Keras without the lines that TensorFlow writes to stderr at start.
 
-They cannot be turned off by a setting (TensorFlow 2.21 writes them before it reads
-``TF_CPP_MIN_LOG_LEVEL``), and would stand in every notebook that imports a model.
+No setting turns them off (TensorFlow 2.21 writes them before it reads ``TF_CPP_MIN_LOG_LEVEL``),
+and they would appear in every notebook that imports a model.
 """
 
 import logging
@@ -9,7 +9,7 @@ import os
 
 __all__ = ["keras"]
 
-# Takes care of what is written later, when the first model is made.
+# This hides the lines that come later, when the first model is built.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 kept = os.dup(2)
 try:
@@ -20,5 +20,5 @@ finally:
     os.dup2(kept, 2)
     os.close(kept)
 
-# A run of k folds builds many models, and TensorFlow would warn that it traces each of them.
+# Cross-validation builds many models, and TensorFlow warns when it traces each of them.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)

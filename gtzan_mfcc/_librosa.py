@@ -1,9 +1,9 @@
-"""librosa, compiled by one process at a time.
+"""Import librosa, with its functions compiled by one process at a time.
 
-numba compiles functions of librosa when they are imported or first called, and keeps them on
-disk for the next process. Processes that compile at the same time may leave files that do not
-fit each other, and then every later process crashes (numba issue 10128). Whoever holds the lock
-compiles here all that this package uses, so that nothing is left to be compiled without it.
+numba compiles functions of librosa when they are imported or first called, and caches them on
+disk. Processes that compile at the same time may write cache files that do not match, and then
+every later process crashes (numba issue 10128). So the process that holds a lock compiles here
+all functions that this package uses.
 """
 
 from contextlib import ExitStack, suppress
@@ -16,11 +16,11 @@ from numba.core.caching import FunctionCache
 
 __all__ = ["librosa"]
 
-# The folder where numba keeps librosa's functions: processes that share it share the lock.
+# The folder where numba caches librosa's functions: processes that share it share the lock.
 _FOLDER = Path(FunctionCache(librosa.show_versions).cache_path)
 
 with ExitStack() as stack:
-    # Go on without the lock where files cannot be locked, or if its holder sleeps.
+    # Continue without the lock if files cannot be locked, or if another process never releases it.
     with suppress(OSError, NotImplementedError):
         stack.enter_context(FileLock(_FOLDER / "gtzan_mfcc.lock", timeout=600, mode=0o666))
     # librosa imports lazily; these modules compile functions on import.
@@ -28,5 +28,5 @@ with ExitStack() as stack:
     import librosa.core.pitch
     import librosa.util.utils
 
-    # istft compiles two more when called, for the type of its argument: float32, as all here.
+    # istft compiles two more functions when it is called, for float32 as used in this package.
     librosa.istft(librosa.stft(np.zeros(4096, dtype=np.float32)))

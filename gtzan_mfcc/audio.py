@@ -1,4 +1,4 @@
-"""Read any sound file as the signal the study used, and cut it into segments."""
+"""Read sound files in the study's format (mono, 22,050 Hz), and cut them into segments."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -16,25 +16,23 @@ SEGMENT_LENGTH = 3 * SAMPLE_RATE
 """Samples in a segment of 3 s."""
 
 SEGMENTS_AT_ONCE = 10
-"""Most segments that `segments` gives at once: what 30 s hold, so that memory stays small."""
+"""Maximum number of segments that `segments` yields at once: those of 30 s, to save memory."""
 
-SAMPLE_RATES = (1_000, 1_000_000)
-"""Lowest and highest sample rate in Hz; beyond, soxr or the memory would give out somewhere."""
 
-# Full scale is 1. Beyond this the squares of a spectrum no longer fit into 32 bits.
+# Full scale is 1. For larger values, the squares of a spectrum overflow float32.
 _LOUDEST = 1e10
 
 
 class AudioError(ValueError):
-    """A sound file or signal that cannot be used; the message says why and what to do."""
+    """Raised if a sound file or signal cannot be used; the message says why and what to do."""
 
 
 def load(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     """Read a sound file as mono float32.
 
-    Any format libsndfile reads will do (WAV, FLAC, OGG, MP3, AU, ...), at any sample
-    rate. Channels are averaged, then the signal is resampled with soxr's
-    high-quality filter, as ``librosa.load`` does.
+    All formats of libsndfile are supported (WAV, FLAC, OGG, MP3, AU, ...), and, with PyAV, M4A,
+    WMA and the sound of videos. Channels are averaged, then the signal is resampled with soxr's
+    high-quality filter, as in ``librosa.load``.
 
     Parameters
     ----------
@@ -51,8 +49,8 @@ def load(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     Raises
     ------
     AudioError
-        If the file is missing, empty, cut short, not sound, or holds samples that are
-        NaN, infinite or beyond all measure. The message names the file.
+        If the file is missing, empty, cut short or not a sound file, or has samples that are
+        NaN, infinite or above 1e10. The message names the file.
 
     See Also
     --------
@@ -62,7 +60,7 @@ def load(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
 
 
 def blocks(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
-    """Read a sound file as `load` does, but a piece at a time, for files of any length.
+    """Read a sound file as `load` does, but in pieces, for files of any length.
 
     Parameters
     ----------
@@ -74,12 +72,12 @@ def blocks(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.n
     Yields
     ------
     y : np.ndarray [shape=(n,), dtype=float32]
-        30 s of the signal or less; the pieces joined are what `load` returns, to the last bit.
+        At most 30 s of the signal. The joined pieces are exactly what `load` returns.
 
     Raises
     ------
     AudioError
-        As `load`; a file that is cut short shows it only after the last piece.
+        As for `load`; for a file that is cut short, after the last piece.
 
     See Also
     --------
@@ -115,26 +113,27 @@ def _mono(
     if n_read == 0:
         raise AudioError(f"{path}: holds no samples; copy or download it again.")
     if n_read < promised:
-        cut = f"{n_read:,} of the {promised:,} samples its header promises"
+        cut = f"{n_read:,} of the {promised:,} samples that its header states"
         raise AudioError(f"{path}: cut short, with {cut}; copy or download it again.")
 
 
 def _check_rate(sample_rate: int, name: str | Path) -> None:
-    lowest, highest = SAMPLE_RATES
+    # Beyond these rates (Hz), soxr fails or memory runs out.
+    lowest, highest = 1_000, 1_000_000
     if not lowest <= sample_rate <= highest:
-        found = f"{sample_rate:,} samples a second, and not {lowest:,} to {highest:,}"
+        found = f"{sample_rate:,} samples a second, not {lowest:,} to {highest:,}"
         raise AudioError(f"{name}: {found}; export the file again.")
 
 
 def _check(y: np.ndarray, name: str | Path, start: float = 0) -> None:
-    # NaN is not below anything, so it is counted, too.
+    # A comparison with NaN is false, so NaN is counted, too.
     if bad := np.count_nonzero(~(np.abs(y) < _LOUDEST)):
         found = f"{bad:,} of the {len(y):,} samples from {start:.0f} s on are NaN, infinite"
         raise AudioError(f"{name}: {found} or above {_LOUDEST:.0e}; export the file again.")
 
 
 def _resampled(pieces: Iterable[np.ndarray], native: int, wanted: int) -> Iterator[np.ndarray]:
-    """Resample piece by piece; all of them are as long as ``librosa.resample`` makes them."""
+    """Resample piece by piece; the total length is that of ``librosa.resample``."""
     if native == wanted:
         yield from pieces
         return
@@ -150,15 +149,15 @@ def _resampled(pieces: Iterable[np.ndarray], native: int, wanted: int) -> Iterat
 
 
 def convert(y: np.ndarray, native: int) -> np.ndarray:
-    """Turn a signal from elsewhere into what `load` gives: checked, float32, at 22,050 Hz.
+    """Convert a signal to the format of `load`: float32, at 22,050 Hz, and checked.
 
     Parameters
     ----------
     y : np.ndarray [shape=(n,)]
-        One channel. Floats have a full scale of 1; whole numbers, such as the int16 of
-        ``scipy.io.wavfile``, that of their type.
+        One channel. The full scale of floats is 1. The full scale of integers, such as the int16
+        of ``scipy.io.wavfile``, is that of their type.
     native : int
-        Its sample rate in Hz.
+        Sample rate of `y` in Hz.
 
     Returns
     -------
@@ -167,8 +166,8 @@ def convert(y: np.ndarray, native: int) -> np.ndarray:
     Raises
     ------
     AudioError
-        If it has no samples, several channels or an impossible sample rate, or holds what is no
-        number, NaN, infinite or beyond all measure.
+        If `y` has no samples, more than one channel, or values that are not numbers, NaN, infinite
+        or above 1e10, or if the sample rate is not between 1,000 and 1,000,000 Hz.
 
     See Also
     --------
@@ -177,12 +176,12 @@ def convert(y: np.ndarray, native: int) -> np.ndarray:
     y = np.asarray(y)
     if y.ndim != 1 or y.dtype.kind not in "fiu":
         found = f"a signal of shape {y.shape} and type {y.dtype}"
-        raise AudioError(f"{found}; one channel of numbers is needed. Average others.")
+        raise AudioError(f"{found}; one channel of numbers is needed. Average the channels.")
     if not len(y):
         raise AudioError("a signal without samples.")
     _check_rate(native, "the signal")
     if y.dtype.kind in "iu":
-        # Unsigned samples lie around the middle of their range.
+        # For unsigned samples, zero is the middle of the range.
         full = np.iinfo(y.dtype)
         middle = (full.max + 1) // 2 if y.dtype.kind == "u" else 0
         y = (y - np.float64(middle)) / (full.max - middle + 1)
@@ -193,10 +192,11 @@ def convert(y: np.ndarray, native: int) -> np.ndarray:
 
 
 def shortest_segment(hop_length: int = 512) -> int:
-    """Count the fewest samples that give as many MFCC frames as a whole segment.
+    """Return the minimum number of samples that give as many MFCC frames as a whole segment.
 
-    With the study's hop length of 512 these are 66,048 of 66,150 samples. A last piece of a track
-    that is so long is kept. This is the study's rule, and gives its 9,986 segments on GTZAN.
+    With the study's hop length of 512, this is 66,048 of 66,150 samples. The last piece of a track
+    is kept if it has at least this length. This is the study's rule; on GTZAN, it gives the
+    study's 9,986 segments.
 
     Parameters
     ----------
@@ -221,31 +221,31 @@ def segments(
     step: int | None = None,
     shortest: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """Cut a signal into segments, a few at a time, so that memory stays small.
+    """Cut a signal into segments, a few at a time to save memory.
 
     Parameters
     ----------
     signal : np.ndarray [shape=(n,)], or iterable of them
-        The whole signal, or its pieces in order, as `blocks` gives them.
+        The whole signal, or its pieces in order, as from `blocks`.
     length : int
         Samples in a segment.
     step : int, optional
-        Samples from the start of one segment to that of the next, from 1 to `length`; by
-        default `length`, so that they follow one another without overlap.
+        Samples from the start of one segment to the start of the next, from 1 to `length`. By
+        default `length`: no overlap.
     shortest : int, optional
-        A last piece of at least so many samples is kept, and filled up with zeros; see
-        `shortest_segment`. By default only whole segments are kept.
+        Minimum length of the last piece in samples. If it has this length, it is padded with
+        zeros; see `shortest_segment`. By default only whole segments are kept.
 
     Yields
     ------
     segments : np.ndarray [shape=(n_segments, length)]
-        The next segments, ten at most. A signal that is too short for one, but has
-        a sixth of its length (half a second), is repeated until it fills one.
+        The next segments, at most ten. A signal that is shorter than a segment, but at least a
+        sixth of it (half a second), is repeated to fill one segment.
 
     Raises
     ------
     AudioError
-        If the signal is shorter than that; and whatever `signal` raises.
+        If the signal is shorter than that. Errors of `signal` are raised, too.
     ValueError
         If `step` is not between 1 and `length`.
 
@@ -255,7 +255,7 @@ def segments(
     """
     step = length if step is None else step
     if not 1 <= step <= length:
-        raise ValueError(f"{step} samples from segment to segment; take 1 to {length:,}.")
+        raise ValueError(f"step is {step}; take 1 to {length:,} samples.")
     shortest = length if shortest is None else shortest
     rest, found = np.zeros(0, np.float32), False
     for piece in [signal] if isinstance(signal, np.ndarray) else signal:

@@ -1,6 +1,6 @@
-"""Augmentations of a signal: the study's three, others for training, degradations for tests.
+"""Augmentations of signals: the study's three, others for training, degradations for tests.
 
-Each is a function of one signal or several and of a seed, and repeatable for that seed.
+Each is a function of one signal or several, and of a seed. The same seed gives the same result.
 """
 
 import io
@@ -19,55 +19,55 @@ from gtzan_mfcc._librosa import librosa
 from gtzan_mfcc.audio import SAMPLE_RATE
 
 STUDY = ("random_gain", "white_noise", "pitch_scale")
-"""Names of the study's three augmentations, in the order in which the copies are kept."""
+"""Names of the study's three augmentations, in the order of the copies."""
 
 ROBUST = "resample", "mp3", "coloured_noise", "white_noise", "rerecord", "rerecord_2", "cut to 2 s"
-"""Names of those that the model of the package is trained with; notebook 7 says why."""
+"""Names of the augmentations for the model of the package; notebook 7 explains the choice."""
 
-Seed = int | list[int] | np.random.Generator
-"""Whatever ``numpy.random.default_rng`` takes."""
+Seed = int | list[int] | np.random.Generator  # an argument of numpy.random.default_rng
+Range = tuple[float, float]  # the lowest and highest value of a draw
 
-Range = tuple[float, float]
-"""Least and greatest value of what is drawn."""
-
-# Frequencies in Hz at which `equalise` draws a gain.
+# The frequencies in Hz at which `equalise` draws a gain.
 _BANDS = (60, 150, 400, 1_000, 2_500, 6_000, 10_000)
 
 
 AUGMENTATIONS: dict[str, Callable] = {}
 """All augmentations by name: functions of signals ``y`` and a keyword ``seed``.
 
-The name decides what is drawn, so ``rerecord_2`` is another copy by the same function."""
+The random draws depend on the name, so ``rerecord_2`` is a second copy from the same function."""
 
 
-def _augmentation(of_one_signal: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """Enter a function of one signal and a generator; let it take several signals and any seed."""
+def _augmentation(function: Callable, *, together: bool = False) -> Callable[..., np.ndarray]:
+    """Register a function of one signal and a generator; let it take several, and any seed.
 
-    @wraps(of_one_signal)
+    With `together`, the function takes all signals in one array [shape=(n_signals, n)].
+    """
+
+    @wraps(function)
     def augment(y: np.ndarray, *, seed: Seed, **settings: object) -> np.ndarray:
         rng, signals = np.random.default_rng(seed), y.reshape(-1, y.shape[-1]).astype(np.float32)
-        for k, signal in enumerate(signals):
-            signals[k] = of_one_signal(signal, seed=rng, **settings)
+        for part in [signals] if together else signals:
+            part[:] = function(part, seed=rng, **settings)
         return signals.reshape(y.shape)
 
-    AUGMENTATIONS[of_one_signal.__name__] = augment
+    AUGMENTATIONS[function.__name__] = augment
     return augment
 
 
 @_augmentation
 def random_gain(y: np.ndarray, *, seed: Seed, factors: Range = (2.0, 4.0)) -> np.ndarray:
-    """Make each signal louder by a random factor.
+    """Multiply each signal by a random factor.
 
-    Samples beyond full scale are kept, not clipped, as in the study.
+    Samples beyond full scale are not clipped, as in the study.
 
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal, or several of the same length; each gets a factor of its own.
+        One signal, or several of the same length; each gets its own factor.
     seed : int, list of int, or np.random.Generator
         The same seed gives the same result.
     factors : tuple of float
-        Least and greatest factor; drawn uniformly between them.
+        Lowest and highest factor, of a uniform distribution.
 
     Returns
     -------
@@ -85,19 +85,19 @@ def random_gain(y: np.ndarray, *, seed: Seed, factors: Range = (2.0, 4.0)) -> np
 def white_noise(
     y: np.ndarray, *, seed: Seed, factors: Sequence[float] = (0.1, 0.2, 0.3, 0.4)
 ) -> np.ndarray:
-    """Add white Gaussian noise to each signal, in proportion to its own standard deviation.
+    """Add white Gaussian noise to each signal, in proportion to its standard deviation.
 
-    By NumPy, and not by ``audiomentations.AddGaussianNoise``, which draws from the global
-    generator, and in more than twice the time.
+    The noise is NumPy's: ``audiomentations.AddGaussianNoise`` draws from the global generator,
+    and takes more than twice the time.
 
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal, or several of the same length; each gets noise of its own.
+        One signal, or several of the same length; each gets its own noise.
     seed : int, list of int, or np.random.Generator
         The same seed gives the same result.
     factors : sequence of float
-        Standard deviations of the noise, as shares of the signal's; one of them is drawn.
+        Standard deviations of the noise, divided by that of the signal; one of them is drawn.
 
     Returns
     -------
@@ -111,17 +111,18 @@ def white_noise(
     return y + amplitude * seed.standard_normal(len(y), dtype=np.float32)
 
 
+@partial(_augmentation, together=True)
 def pitch_scale(
     y: np.ndarray, *, seed: Seed, semitones: Sequence[float] = (-1, -2, -3)
 ) -> np.ndarray:
-    """Shift the pitch of each signal by a random number of semitones, keeping its duration.
+    """Shift the pitch of each signal by a random number of semitones; the duration stays the same.
 
-    By ``librosa.effects.pitch_shift``: a phase vocoder, then resampling.
+    Uses ``librosa.effects.pitch_shift``: a phase vocoder, then resampling.
 
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal, or several of the same length; each gets a shift of its own.
+        One signal, or several of the same length; each gets its own shift.
     seed : int, list of int, or np.random.Generator
         The same seed gives the same result.
     semitones : sequence of float
@@ -135,30 +136,26 @@ def pitch_scale(
     --------
     Notebook ``3_augmentation`` introduces this helper.
     """
-    rng, signals = np.random.default_rng(seed), y.reshape(-1, y.shape[-1]).astype(np.float32)
-    drawn = np.array([rng.choice(semitones) for _ in signals])
-    # Those with the same shift together: librosa's loop over the frames then takes half the time.
+    drawn = np.array([seed.choice(semitones) for _ in y])
+    # Signals with the same shift go together: librosa's loop over the frames takes half the time.
     for shift in set(drawn.tolist()):
         rows = drawn == shift
-        signals[rows] = librosa.effects.pitch_shift(signals[rows], sr=SAMPLE_RATE, n_steps=shift)
-    return signals.reshape(y.shape)
-
-
-AUGMENTATIONS["pitch_scale"] = pitch_scale
+        y[rows] = librosa.effects.pitch_shift(y[rows], sr=SAMPLE_RATE, n_steps=shift)
+    return y
 
 
 @_augmentation
 def resample(y: np.ndarray, *, seed: Seed, rates: Range = (4_000, 22_050)) -> np.ndarray:
-    """Take each signal to a lower sample rate and back: nothing is left above half of it.
+    """Resample each signal to a lower rate and back, which removes frequencies above half of it.
 
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal at 22,050 Hz, or several of the same length; each gets a rate of its own.
+        One signal at 22,050 Hz, or several of the same length; each gets its own rate.
     seed : int, list of int, or np.random.Generator
         The same seed gives the same result.
     rates : tuple of float
-        Least and greatest sample rate in Hz; its logarithm is drawn uniformly.
+        Lowest and highest sample rate in Hz; the logarithm is uniformly distributed.
 
     Returns
     -------
@@ -175,17 +172,18 @@ def resample(y: np.ndarray, *, seed: Seed, rates: Range = (4_000, 22_050)) -> np
 
 @_augmentation
 def equalise(y: np.ndarray, *, seed: Seed, decibels: float = 6.0) -> np.ndarray:
-    """Make some frequencies of each signal louder and others quieter, at random.
+    """Amplify some frequencies of each signal and attenuate others, at random.
 
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal at 22,050 Hz, or several of the same length; each gets gains of its own.
+        One signal at 22,050 Hz, or several of the same length; each gets its own gains.
     seed : int, list of int, or np.random.Generator
         The same seed gives the same result.
     decibels : float
-        Standard deviation of the gain at 60, 150, 400, 1,000, 2,500, 6,000 and 10,000 Hz, drawn
-        from a normal distribution. Between these, the gain changes linearly over the logarithm.
+        Standard deviation of the gains in dB at 60, 150, 400, 1,000, 2,500, 6,000 and 10,000 Hz,
+        drawn from a normal distribution. Between these frequencies, the gain in dB is
+        interpolated linearly over the logarithm of the frequency.
 
     Returns
     -------
@@ -203,19 +201,19 @@ def equalise(y: np.ndarray, *, seed: Seed, decibels: float = 6.0) -> np.ndarray:
 def coloured_noise(
     y: np.ndarray, *, seed: Seed, snr: Range = (5, 40), slope: Range = (0, 6)
 ) -> np.ndarray:
-    """Add noise to each signal, white or with less of the high frequencies.
+    """Add noise to each signal: white noise, or noise with weaker high frequencies.
 
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal at 22,050 Hz, or several of the same length; each gets noise of its own.
+        One signal at 22,050 Hz, or several of the same length; each gets its own noise.
     seed : int, list of int, or np.random.Generator
         The same seed gives the same result.
     snr : tuple of float
-        Least and greatest signal-to-noise ratio in dB; drawn uniformly.
+        Lowest and highest signal-to-noise ratio in dB, of a uniform distribution.
     slope : tuple of float
-        By how many dB an octave the noise falls (0 for white, 3 for pink, 6 for brown noise);
-        drawn uniformly between least and greatest.
+        Lowest and highest slope of the noise's spectrum, in dB per octave downwards (0 for white,
+        3 for pink, 6 for brown noise), of a uniform distribution.
 
     Returns
     -------
@@ -233,17 +231,17 @@ def coloured_noise(
 
 @_augmentation
 def mp3(y: np.ndarray, *, seed: Seed, bitrates: Sequence[int] = (16, 24, 40, 56, 80)) -> np.ndarray:
-    """Encode each signal as MP3, and decode it again, with libsndfile.
+    """Encode each signal as MP3 and decode it again, with libsndfile.
 
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal at 22,050 Hz, or several of the same length. What is beyond full scale is
-        made as quiet as need be before, and as loud again after.
+        One signal at 22,050 Hz, or several of the same length. A signal beyond full scale is
+        scaled down before encoding, and scaled up again after decoding.
     seed : int, list of int, or np.random.Generator
         The same seed gives the same result.
     bitrates : sequence of int
-        In kbit/s, 16 to 160; one of them is drawn.
+        Bit rates in kbit/s, from 16 to 160; one of them is drawn.
 
     Returns
     -------
@@ -253,7 +251,7 @@ def mp3(y: np.ndarray, *, seed: Seed, bitrates: Sequence[int] = (16, 24, 40, 56,
     --------
     Notebook ``7_robustness`` introduces this helper.
     """
-    # libsndfile goes from 160 (0) to 8 kbit/s (1), and takes the nearest that MP3 has.
+    # libsndfile's level goes from 0 (160 kbit/s) to 1 (8 kbit/s); it takes MP3's nearest rate.
     level = (160 - seed.choice(bitrates)) / 152
     full, file = max(1, np.abs(y).max()), io.BytesIO()
     settings = {"format": "MP3", "compression_level": level, "bitrate_mode": "CONSTANT"}
@@ -265,7 +263,7 @@ def mp3(y: np.ndarray, *, seed: Seed, bitrates: Sequence[int] = (16, 24, 40, 56,
 
 @_augmentation
 def clip(y: np.ndarray, *, seed: Seed, share: float = 0.2) -> np.ndarray:
-    """Cut off each signal above a share of its own peak.
+    """Clip each signal at a share of its own peak.
 
     Parameters
     ----------
@@ -274,7 +272,7 @@ def clip(y: np.ndarray, *, seed: Seed, share: float = 0.2) -> np.ndarray:
     seed : int, list of int, or np.random.Generator
         Nothing is drawn.
     share : float
-        Where to cut, as a share of the greatest absolute value.
+        Where to clip, as a share of the highest absolute value.
 
     Returns
     -------
@@ -289,9 +287,9 @@ def clip(y: np.ndarray, *, seed: Seed, share: float = 0.2) -> np.ndarray:
 
 @_augmentation
 def shorten(y: np.ndarray, *, seed: Seed, length: int = 2 * SAMPLE_RATE) -> np.ndarray:
-    """Keep the beginning of each signal, and repeat it until it is as long as before.
+    """Keep the beginning of each signal, and repeat it to the original length.
 
-    That is what becomes of a recording that is too short for a segment.
+    Recordings that are too short for a segment are repeated in the same way.
 
     Parameters
     ----------
@@ -315,18 +313,18 @@ def shorten(y: np.ndarray, *, seed: Seed, length: int = 2 * SAMPLE_RATE) -> np.n
 
 @_augmentation
 def loudspeaker(y: np.ndarray, *, seed: Seed, hertz: Range = (100, 600)) -> np.ndarray:
-    """Take away the bass, as a small loudspeaker does: a high-pass filter of 24 dB an octave.
+    """Remove the bass, as a small loudspeaker does: a high-pass filter of 24 dB per octave.
 
-    By SciPy: the filter of audiomentations draws from the global generator.
+    The filter is SciPy's: that of audiomentations draws from the global generator.
 
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal at 22,050 Hz, or several of the same length; each gets a filter of its own.
+        One signal at 22,050 Hz, or several of the same length; each gets its own filter.
     seed : int, list of int, or np.random.Generator
         The same seed gives the same result.
     hertz : tuple of float
-        Least and greatest cut-off frequency in Hz; its logarithm is drawn uniformly.
+        Lowest and highest cut-off frequency in Hz; the logarithm is uniformly distributed.
 
     Returns
     -------
@@ -345,23 +343,23 @@ def loudspeaker(y: np.ndarray, *, seed: Seed, hertz: Range = (100, 600)) -> np.n
 def room(
     y: np.ndarray, *, seed: Seed, seconds: Range = (0.2, 1.2), direct: Range = (-6, 12)
 ) -> np.ndarray:
-    """Let each signal sound in a room: add to it its convolution with noise that dies away.
+    """Add reverberation to each signal: its convolution with exponentially decaying noise.
 
-    That is Polack's model of a room's reverberation (1988). What sounded before the segment
-    began is not heard in it.
+    This is Polack's model of the reverberation of a room (1988). The reverberation of the sound
+    before the segment is missing.
 
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal at 22,050 Hz, or several of the same length; each gets a room of its own.
+        One signal at 22,050 Hz, or several of the same length; each gets its own room.
     seed : int, list of int, or np.random.Generator
         The same seed gives the same result.
     seconds : tuple of float
-        Least and greatest reverberation time, in which the sound dies away by 60 dB; drawn
-        uniformly.
+        Lowest and highest reverberation time, in which the sound decays by 60 dB, of a uniform
+        distribution.
     direct : tuple of float
-        Least and greatest level of the direct sound above the reverberation in dB; drawn
-        uniformly.
+        Lowest and highest level of the direct sound relative to the reverberation in dB, of a
+        uniform distribution.
 
     Returns
     -------
@@ -380,15 +378,15 @@ def room(
 
 @_augmentation
 def rerecord(y: np.ndarray, *, seed: Seed) -> np.ndarray:
-    """Record each signal again: through other devices, in a room, with noise, at another level.
+    """Simulate a recording with other devices, in a room, with noise, at another level.
 
-    A chain of `equalise`, `loudspeaker`, `room`, `coloured_noise`, `resample` and `mp3`, each with
-    a probability of a half, and a gain of -40 to 10 dB.
+    A chain of `equalise`, `loudspeaker`, `room`, `coloured_noise`, `resample` and `mp3`, each
+    applied with probability 0.5, then a gain of -40 to 10 dB.
 
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal at 22,050 Hz, or several of the same length; each gets a chain of its own.
+        One signal at 22,050 Hz, or several of the same length; each gets its own chain.
     seed : int, list of int, or np.random.Generator
         The same seed gives the same result.
 
@@ -428,17 +426,17 @@ DEGRADATIONS = {
     "small loudspeaker": partial(loudspeaker, hertz=(300, 300)),
     "reverberant room": partial(room, seconds=(0.6, 0.6), direct=(0, 0)),
 }
-"""What happens to music outside the laboratory, each in one fixed strength: for tests."""
+"""Typical degradations of recordings by name, each of a fixed strength: for tests."""
 
 AUGMENTATIONS |= {"rerecord_2": rerecord, "cut to 2 s": shorten} | DEGRADATIONS
 
 
 def track_generator(track: str, augmentation: str, *, seed: int) -> np.random.Generator:
-    """Make the generator of all that is drawn for one augmentation of one track.
+    """Make the random generator for one augmentation of one track.
 
-    What is drawn depends on the seed, the track's name and the augmentation alone, never
-    on the order of the tracks or the number of workers. Segments are drawn for one after
-    the other, so that they can be handed over all at once or a few at a time.
+    The draws depend only on the seed and the names of track and augmentation, not on the order of
+    the tracks or the number of workers. They are made segment by segment, so the segments can be
+    augmented all at once or a few at a time.
 
     Parameters
     ----------
@@ -452,7 +450,7 @@ def track_generator(track: str, augmentation: str, *, seed: int) -> np.random.Ge
     Returns
     -------
     rng : np.random.Generator
-        For the `seed` of the augmentation.
+        The `seed` argument of the augmentation.
 
     See Also
     --------

@@ -1,4 +1,4 @@
-"""Find GTZAN, and give the track table."""
+"""Find GTZAN, list its tracks, and read tables of features."""
 
 import os
 import re
@@ -15,38 +15,37 @@ GENRES = tuple("blues classical country disco hiphop jazz metal pop reggae rock"
 """GTZAN's ten genres, in alphabetical order."""
 
 CORRUPT_FILES = {"jazz.00054.wav": "corrupt in Kaggle's copy of GTZAN; the study left it out too"}
-"""Files that are known to be bad, and what is known of them."""
+"""Files that are known to be damaged, and what is known about them."""
 
 _GTZAN_FACTS = Path(__file__).with_name("tracks.csv")
 
-# Where the same track lies in several formats, the first of these is read.
-_EXTENSIONS = (".wav", ".flac", ".au", ".aif", ".aiff", ".w64", ".caf")
-_EXTENSIONS += (".ogg", ".oga", ".opus", ".mp3", ".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm")
-_EXTENSIONS += (".ape", ".wv", ".tta", ".mpc", ".mkv", ".mka", ".mov", ".avi")
+# If a track exists in several formats, the first of these is used.
+_EXTENSIONS = ".wav .flac .au .aif .aiff .w64 .caf .ogg .oga .opus .mp3 .m4a .m4b .mp4".split()
+_EXTENSIONS += ".aac .wma .webm .ape .wv .tta .mpc .mkv .mka .mov .avi".split()
 
 
 class DatasetError(RuntimeError):
-    """A corpus that is missing or incomplete; the message says what was found and what to do."""
+    """Raised if a corpus or table is missing or incomplete; the message says what to do."""
 
     def _render_traceback_(self) -> list[str]:
-        """Show the message alone in a notebook: it says what to change."""
+        """Show only the message in a notebook, without the traceback."""
         return [f"DatasetError: {self}"]
 
 
 def project_dir() -> Path:
-    """Return the folder that holds ``data`` and ``build``.
+    """Return the folder that contains ``data`` and ``build``.
 
     Returns
     -------
     folder : Path
-        The project's checkout if the package is used from one, else the working directory.
+        The checkout of the project if the package is imported from it, else the working directory.
     """
     checkout = Path(__file__).resolve().parent.parent
     return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
 
 
 def build_dir() -> Path:
-    """Return the folder for all that can be made again: caches, models, executed notebooks.
+    """Return the folder for files that can be made again: caches, models, executed notebooks.
 
     Returns
     -------
@@ -57,22 +56,21 @@ def build_dir() -> Path:
 
 
 def find_corpus() -> Path | None:
-    """Find the folder that holds GTZAN.
+    """Find the folder of GTZAN.
 
     Returns
     -------
     folder : Path or None
-        ``GTZAN_DIR`` if that environment variable is set; else the first that exists of
-        ``data/genres_original``, ``data/Data/genres_original`` and ``data/genres``; else
-        None.
+        ``GTZAN_DIR`` if that environment variable is set. Otherwise, the first existing folder of
+        ``data/genres_original``, ``data/Data/genres_original`` and ``data/genres``, or None.
 
     Raises
     ------
     DatasetError
-        If ``GTZAN_DIR`` names something that is not a folder.
+        If ``GTZAN_DIR`` is not a folder.
     """
     if named := os.environ.get("GTZAN_DIR"):
-        # A kernel works in the folder of its notebook, so a relative path may be meant from above.
+        # A kernel runs in the folder of its notebook, so also try a path relative to the project.
         for folder in (Path(named).expanduser(), project_dir() / named):
             if folder.is_dir():
                 return folder.absolute()
@@ -83,47 +81,46 @@ def find_corpus() -> Path | None:
 
 
 def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = None) -> pd.DataFrame:
-    """List the tracks of a corpus: one row a sound file in ``<folder>/<genre>/``, or below it.
+    """List the tracks of a corpus: one row per sound file in ``<folder>/<genre>/`` or below.
 
-    Knows the layouts in which GTZAN is passed around: Kaggle's
-    (``genres_original/blues/blues.00000.wav``), Marsyas's (``genres/blues/blues.00000.au``),
-    and the same as .flac, .ogg or .mp3; and takes any folder of your own, with one folder a
-    class: ``<class>/<any name>.<ext>`` or ``<class>/<album>/<any name>.<ext>``, at any depth.
-    Nothing is read but names.
+    Supports the layouts of GTZAN from Kaggle (``genres_original/blues/blues.00000.wav``) and
+    Marsyas (``genres/blues/blues.00000.au``), also as .flac, .ogg or .mp3. Any other folder with
+    one folder per class works, too: ``<class>/<any name>.<ext>`` or
+    ``<class>/<album>/<any name>.<ext>``, at any depth. Only the names of the files are read.
 
     Parameters
     ----------
     folder : str or Path, optional
-        The folder with one folder a genre. By default what `find_corpus` finds, else the
-        toy corpus, which is made if it is not there yet.
+        The folder with one folder per genre. By default the result of `find_corpus`, else the
+        toy corpus, which is made if it does not exist.
     per_genre : int, optional
-        Keep only the first so many tracks of each genre, for quick runs.
+        Maximum number of tracks per genre, for quick runs.
 
     Returns
     -------
     tracks : pd.DataFrame
         Sorted by genre and track, with the columns
 
-        - ``track``: name, such as ``blues.00000``; of other files ``class/any name``,
-          or ``class/album/any name``
+        - ``track``: name, such as ``blues.00000``; for other files ``class/any name`` or
+          ``class/album/any name``
         - ``genre``: categorical, in alphabetical order
         - ``path``: the file
-        - ``artist``: an id, missing where unknown
-        - ``fault_filtered``: ``train``, ``valid`` or ``test`` in the partition of
-          Kereliuk, Sturm and Larsen (2015), missing where it leaves the track out
-        - ``replica_of``: the track of which it is a replica, where that is known
+        - ``artist``: an id; missing if unknown
+        - ``fault_filtered``: ``train``, ``valid`` or ``test`` in the partition of Kereliuk, Sturm
+          and Larsen (2015); missing if the partition does not contain the track
+        - ``replica_of``: the track of which it is a replica, if known
 
-        Artists are Foleiss and Tavares's (2020), after Sturm, "The GTZAN dataset",
-        arXiv:1306.1461, where a replica has the artist of its original. A ``tracks.csv`` in
-        `folder` takes the place of this table: its columns come with the tracks.
+        The artists are from Foleiss and Tavares (2020), after Sturm, "The GTZAN dataset",
+        arXiv:1306.1461. A replica has the artist of its original. If `folder` has a file
+        ``tracks.csv``, its columns are used instead.
 
-        ``tracks.attrs["ignored"]`` is a list of the files that are no tracks, each a dict of
-        ``track``, ``path`` and ``reason``. What is extracted of the tracks names them, too.
+        ``tracks.attrs["ignored"]`` lists the files that are not tracks, each as a dict of
+        ``track``, ``path`` and ``reason``. `extract_mfcc` and `extract_features` report them, too.
 
     Raises
     ------
     DatasetError
-        If the folder is missing, or holds no folders with sound files in them.
+        If the folder is missing, or has no folders with sound files.
     ValueError
         If `per_genre` is less than 1.
 
@@ -136,18 +133,18 @@ def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = Non
     folder = Path(folder or find_corpus() or toy.make_corpus(project_dir() / "data" / "toy"))
     folder = folder.expanduser().absolute()
     own_facts = folder / "tracks.csv"
-    # Sorted so that the preferred format of a track comes first, and what lies in no class last.
+    # The preferred format of a track comes first, and files outside of the class folders last.
     paths = set(_files(folder)) - {own_facts}
     paths = sorted(paths, key=lambda path: (path.parent == folder, _preference(path), path))
     inside = [path.relative_to(folder) for path in paths]
     rows = {"track": map(_track_name, inside), "genre": [path.parts[0] for path in inside]}
     files = pd.DataFrame(rows | {"path": map(str, paths), "reason": None})
-    files.loc[files.duplicated("track"), "reason"] = "there in another format, too"
-    files.loc[[len(path.parts) < 2 for path in inside], "reason"] = "in no folder of a class"
+    files.loc[files.duplicated("track"), "reason"] = "exists in another format"
+    files.loc[[len(path.parts) < 2 for path in inside], "reason"] = "not in a class folder"
     no_sound = [_preference(path) == len(_EXTENSIONS) for path in paths]
-    files.loc[no_sound, "reason"] = "not called like a sound file"
+    files.loc[no_sound, "reason"] = "unknown file extension"
     tracks = files[files["reason"].isna()].drop(columns="reason")
-    # One class, and nothing in it but folders: they are the classes, and this is above them.
+    # A single class that contains only folders: they are the classes, and `folder` is their parent.
     if tracks["genre"].nunique() < 2 and not (tracks["track"].astype(str).str.count("/") < 2).any():
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
         needed = "no <genre>/<track>.wav (or .flac, .mp3, .m4a, ...)"
@@ -155,10 +152,9 @@ def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = Non
     facts = load_facts(own_facts if own_facts.is_file() else _GTZAN_FACTS)
     tracks = tracks.merge(facts, on="track", how="left")
     tracks["genre"] = pd.Categorical(tracks["genre"], categories=sorted(set(tracks["genre"])))
-    tracks = tracks.sort_values(["genre", "track"])
-    if per_genre is not None:
-        tracks = tracks.groupby("genre", observed=True).head(per_genre)
-    ignored = files[files["reason"].notna()].drop(columns="genre")
+    by_genre = tracks.sort_values(["genre", "track"]).groupby("genre", observed=True)
+    tracks = by_genre.head(per_genre or len(tracks))
+    ignored = files.dropna(subset="reason").drop(columns="genre")
     tracks.attrs["ignored"] = ignored.to_dict("records")
     return tracks.reset_index(drop=True)
 
@@ -174,8 +170,8 @@ def sound_files(folder: str | Path) -> list[Path]:
     Returns
     -------
     files : list of Path
-        Those that are called like sound files, sorted; hidden ones are left out, and each folder
-        is visited once, wherever links lead.
+        The files with an extension of a sound format, sorted. Hidden files are left out. Links are
+        followed, and each folder is visited once.
 
     Raises
     ------
@@ -199,38 +195,38 @@ def _files(folder: Path) -> list[Path]:
             folders.clear()
             continue
         visited.add(real)
-        # Names with a leading dot are left by macOS, as in Marsyas's archive; they hold no sound.
+        # Skip names with a leading dot: macOS adds such files, which are not sound.
         files += [Path(base, name) for name in names if not name.startswith(".")]
         folders[:] = [name for name in folders if not name.startswith(".")]
     return sorted(files)
 
 
 def _track_name(inside: Path) -> str:
-    """GTZAN's names as they are; others with the class in front, so that all are different."""
+    """Name a track as GTZAN does, or with its class in front, so that all names are different."""
     name, genre = inside.with_suffix("").as_posix(), inside.parts[0]
     return re.sub(rf"^{re.escape(genre)}/({re.escape(genre)}\.\d{{5}})$", r"\1", name)
 
 
 def _preference(path: Path) -> int:
-    """Place among the formats; beyond them for what is not called like a sound file."""
+    """Rank of the format by the file extension; the last rank for unknown extensions."""
     suffix = path.suffix.lower()
     return _EXTENSIONS.index(suffix) if suffix in _EXTENSIONS else len(_EXTENSIONS)
 
 
 def load_facts(path: str | Path = _GTZAN_FACTS) -> pd.DataFrame:
-    """Read what is known of each track, such as its artist.
+    """Read a table of facts about each track, such as its artist.
 
     Parameters
     ----------
     path : str or Path
-        A table with the column ``track``. By default the one that comes with the package, of
-        all 1,000 tracks of GTZAN.
+        A CSV table with the column ``track``. By default the table of the package, of all 1,000
+        tracks of GTZAN.
 
     Returns
     -------
     facts : pd.DataFrame
-        ``track``, ``artist``, ``fault_filtered``, ``replica_of`` (empty where the table lacks
-        them) and whatever else it has, as strings.
+        ``track``, ``artist``, ``fault_filtered``, ``replica_of`` (empty if the table lacks them)
+        and all other columns of the table, as strings.
 
     Raises
     ------
@@ -251,17 +247,17 @@ def load_facts(path: str | Path = _GTZAN_FACTS) -> pd.DataFrame:
 
 
 def corpus_label(tracks: Iterable[str]) -> str:
-    """Say what corpus tracks of these names come from, and how much of it they are.
+    """Describe the corpus of these tracks, and how many of its tracks they are.
 
     Parameters
     ----------
     tracks : iterable of str
-        Track names; repeated ones count once.
+        Track names; repeated names count once.
 
     Returns
     -------
     label : str
-        Such as ``"GTZAN, 421 of its 1,000 tracks"``; stands on every figure.
+        Such as ``"GTZAN, 421 of its 1,000 tracks"``; each figure shows it.
 
     See Also
     --------
@@ -278,20 +274,20 @@ def corpus_label(tracks: Iterable[str]) -> str:
 def find_feature_table(
     folder: str | Path | None = None, name: str = "features_3_sec.csv"
 ) -> Path | None:
-    """Find one of Kaggle's feature tables beside the corpus.
+    """Find one of Kaggle's feature tables in the parent folder of the corpus.
 
     Parameters
     ----------
     folder : str or Path, optional
-        The corpus; by default what `find_corpus` finds.
+        The corpus; by default the result of `find_corpus`.
     name : str
-        ``features_3_sec.csv``, with a row a segment, or ``features_30_sec.csv``, with a row a
+        ``features_3_sec.csv``, with a row per segment, or ``features_30_sec.csv``, with a row per
         track.
 
     Returns
     -------
     path : Path or None
-        None where there is no such table.
+        None if there is no such table.
 
     See Also
     --------
@@ -303,7 +299,7 @@ def find_feature_table(
 
 
 def load_feature_table(path: str | Path) -> pd.DataFrame:
-    """Read a table of the 57 features, Kaggle's or one that `extract_features` wrote.
+    """Read a table of the 57 features, from Kaggle or made by `extract_features`.
 
     Parameters
     ----------
@@ -313,15 +309,14 @@ def load_feature_table(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     table : pd.DataFrame
-        The columns ``filename``, ``length`` (samples), the 57 of
-        `gtzan_mfcc.features.FEATURE_NAMES` and ``label`` (categorical, in alphabetical
-        order).
+        The columns ``filename``, ``length`` (samples), the 57 names of
+        `gtzan_mfcc.features.FEATURE_NAMES`, and ``label`` (categorical, in alphabetical order).
 
     Raises
     ------
     DatasetError
-        If the file is missing, is no table, lacks columns or rows, names a file twice, or has
-        cells that are not finite numbers or labels.
+        If the file is missing or not a table, if columns or rows are missing, if a filename occurs
+        twice, or if a cell is not a finite number or a label.
 
     See Also
     --------
@@ -333,14 +328,14 @@ def load_feature_table(path: str | Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: not a table that can be read ({error}).") from error
     if (missing := [column for column in columns if column not in table]) or table.empty:
-        lacks = f"{len(table)} rows, and lacks of the {len(columns)} columns: {missing}"
-        raise DatasetError(f"{path} has {lacks}; make it anew with extract_features.")
+        lacks = f"{len(table)} rows, and these of the {len(columns)} columns are missing: {missing}"
+        raise DatasetError(f"{path} has {lacks}; make it again with extract_features.")
     table = table[columns]
     bad = ~np.isfinite(table[FEATURE_NAMES].apply(pd.to_numeric, errors="coerce"))
     bad["label"], bad["filename"] = table["label"].isna(), table["filename"].duplicated()
     if bad.any(axis=None):
         row = bad.any(axis=1).idxmax()
-        wrong = f"{bad.to_numpy().sum()} cells are empty, no finite numbers or a file named twice"
+        wrong = f"{bad.to_numpy().sum()} cells are empty, not finite, or repeat a filename"
         first = f"the first in row {row + 2}, column {bad.loc[row].idxmax()}"
         raise DatasetError(f"{path}: {wrong}, {first}; download it again.")
     return table.assign(label=pd.Categorical(table["label"]))

@@ -1,4 +1,4 @@
-"""Predictions to scores: by segment, by genre, by track, in k folds, with intervals."""
+"""Cross-validation, and scores of predictions by segment, genre and track, with intervals."""
 
 import inspect
 import pickle
@@ -21,13 +21,13 @@ from gtzan_mfcc._progress import bar
 from gtzan_mfcc.extraction import Segments
 
 SPLITS = ("segment", "track", "artist", "fault_filtered")
-"""The splits of a report card: each keeps more together than the one before."""
+"""The splits of a report card, from the weakest to the strictest."""
 
 _UNTESTED = dict.fromkeys(("track_accuracy", "track_low", "track_high", "majority"), np.nan)
 
 
 def genre_report(true: Sequence[str], predicted: Sequence[str], genres: list[str]) -> pd.DataFrame:
-    """Precision, recall and F1 of each genre, and their means.
+    """Compute precision, recall and F1 of each genre, and their means.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ def genre_report(true: Sequence[str], predicted: Sequence[str], genres: list[str
     Returns
     -------
     report : pd.DataFrame
-        One row a genre, then ``macro avg`` (every genre counts the same) and
-        ``weighted avg`` (every row counts the same), with the columns ``precision``,
-        ``recall``, ``f1-score`` (0 to 1) and ``support`` (rows). A genre that is never
+        One row per genre, then ``macro avg`` (each genre has the same weight) and
+        ``weighted avg`` (each row has the same weight), with the columns ``precision``,
+        ``recall``, ``f1-score`` (0 to 1) and ``support`` (number of rows). A genre that is never
         predicted has precision 0.
 
     See Also
@@ -57,7 +57,7 @@ def genre_report(true: Sequence[str], predicted: Sequence[str], genres: list[str
 def genre_confusion(
     true: Sequence[str], predicted: Sequence[str], genres: list[str]
 ) -> pd.DataFrame:
-    """Count how often each genre was taken for each other.
+    """Compute the confusion matrix.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ def genre_confusion(
     Returns
     -------
     confusion : pd.DataFrame
-        Counts; one row a true genre, one column a predicted one, both in the order of
-        `genres` and named by them.
+        Counts: one row per true genre, one column per predicted genre, both named and in the
+        order of `genres`.
 
     See Also
     --------
@@ -81,19 +81,19 @@ def genre_confusion(
 
 
 def track_vote(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Give each track the genre with the highest mean probability over its segments.
+    """Predict the genre of each track: the highest mean probability over its segments.
 
     Parameters
     ----------
     predictions : pd.DataFrame
-        One row a segment, as `cross_validate` gives: ``track``, ``genre`` (categorical), and
-        a column with the probability of each genre.
+        One row per segment, as from `cross_validate`: ``track``, ``genre`` (categorical), and
+        the probability of each genre in a column.
 
     Returns
     -------
     votes : pd.DataFrame
-        Indexed by track (by ``seed`` and track, if `predictions` has that column): ``genre``,
-        ``predicted``, and one column a genre with the mean probability.
+        Indexed by track (by ``seed`` and track, if there is a column ``seed``): ``genre``,
+        ``predicted``, and the mean probability of each genre in a column.
 
     See Also
     --------
@@ -108,25 +108,25 @@ def track_vote(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def accuracy_interval(correct: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
-    """95 % confidence interval of an accuracy whose rows are right or wrong in groups.
+    """Compute the 95 % confidence interval of an accuracy, for rows in groups.
 
-    Segments of one track, or tracks of one artist, are mostly right or wrong together, and are
-    worth fewer rows than there are: as many as would give the same variance between groups if
-    each row were on its own (the effective sample size). For so many rows this is Wilson's
-    interval, with a quantile of Student's t. Unlike a bootstrap it does not shrink to a point
-    where all rows are right or all are wrong; each group then counts as one row.
+    Segments of one track, or tracks of one artist, are not independent: they are often all right
+    or all wrong. So the interval uses the effective sample size: the number of independent rows
+    that would have the same variance. With this number, it is Wilson's interval, with a quantile
+    of Student's t. If all rows are right or all are wrong, each group counts as one row, and the
+    interval does not shrink to a point, as that of a bootstrap does.
 
     Parameters
     ----------
     correct : np.ndarray [shape=(n,), dtype=bool]
-        Whether each row was predicted right.
+        Whether the prediction of each row is right.
     groups : np.ndarray [shape=(n,)]
         The track (or artist) of each row.
 
     Returns
     -------
     low, high : float
-        Between 0 and 1; of a single group, these.
+        Between 0 and 1. For a single group, 0 and 1.
 
     References
     ----------
@@ -151,28 +151,28 @@ def accuracy_interval(correct: np.ndarray, groups: np.ndarray) -> tuple[float, f
 def paired_interval(
     predictions: pd.DataFrame, other: pd.DataFrame, *, by: str = "track"
 ) -> tuple[float, float, float]:
-    """Difference in track accuracy of two models on the same tracks, with its 95 % interval.
+    """Compute the difference in track accuracy of two models, with its 95 % interval.
 
-    The interval is Student's, from the differences of whole groups, so that what makes a track
-    hard for both does not widen it. Where the models never differ, it says how many groups may
-    differ all the same.
+    Both models are tested on the same tracks. The interval is Student's, of the differences per
+    group, so tracks that are difficult for both models do not widen it. If the models never
+    differ, it is the exact (Clopper-Pearson) interval of the share of groups that may differ.
 
     Parameters
     ----------
     predictions, other : pd.DataFrame
         From `cross_validate`, of the same tracks.
     by : str
-        ``"track"`` or ``"artist"``: what is a group.
+        The groups: ``"track"`` or ``"artist"``.
 
     Returns
     -------
     difference, low, high : float
-        Accuracy of `predictions` less that of `other`, and the interval; 0.05 is five points.
+        Accuracy of `predictions` minus that of `other`, and the interval; 0.05 is five points.
 
     Raises
     ------
     ValueError
-        If the two are not of the same tracks.
+        If the two have different tracks.
 
     See Also
     --------
@@ -184,20 +184,20 @@ def paired_interval(
         raise ValueError("the two models were not tested on the same tracks.")
     right, other_right = (each["genre"] == each["predicted"] for each in (votes, other_votes))
     difference, variance, t, n_groups = _mean_of_groups(right.astype(int) - other_right, groups)
-    # Of so many groups without a difference, up to this share may have one (Clopper and Pearson).
+    # No group differs: the exact upper limit of the share (Clopper and Pearson).
     half = t * np.sqrt(variance) if variance else 1 - 0.025 ** (1 / n_groups)
     return difference, max(-1.0, difference - half), min(1.0, difference + half)
 
 
 def _mean_of_groups(values: np.ndarray, groups: np.ndarray) -> tuple[float, float, float, int]:
-    """Mean of rows in groups, its variance, Student's t for it, and the number of groups."""
+    """Mean of rows in groups, variance of the mean, quantile of Student's t, number of groups."""
     values = np.asarray(values, dtype=float)
     mean = values.mean()
-    # How far each group as a whole is from the mean.
+    # The sum of the deviations from the mean in each group.
     away = pd.Series(values - mean).groupby(np.asarray(groups)).sum().to_numpy()
     n = len(away)
     variance = n / max(n - 1, 1) * np.sum(away**2) / len(values) ** 2
-    # Rounding is no variance.
+    # A variance this small is a rounding error.
     variance = variance if variance > 1e-20 else 0.0
     return float(mean), float(variance), float(student_t.ppf(0.975, max(n - 1, 1))), n
 
@@ -210,39 +210,39 @@ def cross_validate(
     cache: str | Path | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Train and test once a fold, and gather the predictions; goes on after a stop.
+    """Train and test a model on each fold, and return all predictions.
 
     Parameters
     ----------
     fit_model : callable
-        Called with the segments and the rows to train on; gives a trained Keras model or
-        scikit-learn classifier. One of those in `gtzan_mfcc.training`, a ``functools.partial`` of
-        one, or your own; or what `recipe` makes of a classifier or a network.
+        Called with the segments and the rows to train on; returns a trained Keras model or
+        scikit-learn classifier. A function of `gtzan_mfcc.training`, a ``functools.partial`` of
+        one, your own function, or the result of `recipe` for a classifier or a network.
     segments : Segments
         From `gtzan_mfcc.extraction.extract_mfcc`.
     folds : sequence of (train, test)
         From `gtzan_mfcc.splits.folds`, or a list with a single split.
     cache : str or Path, optional
-        A folder in which the predictions of each fold are kept as soon as it is done. They
-        are read, not made again, as long as the name and arguments of `fit_model`, the
-        segments, the fold and the packages are the same. A change inside `fit_model` is
-        not noticed: delete the folder then. By default ``build/cache`` of the project.
+        A folder for the predictions of each fold. A fold is computed again only if the name or
+        arguments of `fit_model`, the segments, the fold or the packages have changed. If you
+        change the code of `fit_model`, delete the folder. An interrupted run continues where it
+        stopped. By default ``build/cache`` of the project.
     progress : bool
         Show a progress bar.
 
     Returns
     -------
     predictions : pd.DataFrame
-        One row a tested segment: the columns of the table, ``fold``, ``fit_seconds`` (the time
-        that the training of its fold took), then one column a genre: probabilities, or an
-        SVM's decision values.
+        One row per tested segment: the columns of the table, ``fold``, ``fit_seconds`` (the
+        training time of the fold), then one column per genre: probabilities, or the decision
+        values of an SVM.
 
     Raises
     ------
     CacheError
-        If `cache` cannot be written to; what was finished is kept.
+        If `cache` cannot be written to; finished results are kept.
     ValueError
-        If `fit_model` is a lambda or takes settings from around it, which its name does not tell.
+        If `fit_model` is a lambda or a closure: the cache cannot identify it by its name.
 
     See Also
     --------
@@ -273,17 +273,17 @@ def recipe(model: object, seed: int = 0) -> Callable[[Segments, np.ndarray], obj
     Parameters
     ----------
     model : function, scikit-learn classifier or Keras model
-        A function is one already. A classifier is cloned for each training. Of a Keras model the
-        layers are taken, and `gtzan_mfcc.training.fit_network` trains them from the start; for
-        other settings than its defaults give ``functools.partial(training.fit_network,
+        A function is returned as it is. A classifier is cloned for each training. The layers of a
+        Keras model are trained from new weights by `gtzan_mfcc.training.fit_network`, with its
+        defaults. For other settings, use ``functools.partial(training.fit_network,
         network=model.to_json(), epochs=50)``.
     seed : int
-        Handed on to what takes one, as ``seed`` or ``random_state``.
+        Passed on as ``seed`` or ``random_state``, if the model has such a parameter.
 
     Returns
     -------
     fit_model : callable
-        From segments and rows to a trained model.
+        A function of segments and rows that returns a trained model.
 
     See Also
     --------
@@ -305,24 +305,24 @@ def _fit_classifier(segments: Segments, rows: np.ndarray, *, classifier: object)
 
 
 def scores(predictions: pd.DataFrame, *, by: str = "track") -> dict:
-    """Accuracy by segment and by track, balanced accuracy and macro F1 of a set of folds.
+    """Compute accuracy by segment and by track, balanced accuracy and macro F1.
 
     Parameters
     ----------
     predictions : pd.DataFrame
-        From `cross_validate`; of several seeds, if it has a column ``seed``.
+        From `cross_validate`; with a column ``seed`` if there are several seeds.
     by : str
-        ``"track"`` or ``"artist"``: what is a group of the intervals.
+        The groups for the intervals: ``"track"`` or ``"artist"``.
 
     Returns
     -------
     scores : dict
-        ``segment_accuracy``, ``track_accuracy``, ``segment_interval`` and
-        ``track_interval`` (95 %), ``balanced_accuracy`` and ``macro_f1`` (by track, over
-        the genres that were tested), ``majority`` (the share of the genre with most tracks),
-        the numbers of ``genres``, ``tracks``, ``segments`` and ``groups`` (as many as tracks, if
-        no artist is known: then the interval is too narrow); of several seeds the means of all
-        of them, and ``least`` and ``greatest``, the track accuracies of the worst and the best.
+        ``segment_accuracy``, ``track_accuracy``, ``segment_interval`` and ``track_interval``
+        (95 %), ``balanced_accuracy`` and ``macro_f1`` (by track, over the tested genres),
+        ``majority`` (the share of the genre with most tracks), and the numbers of ``genres``,
+        ``tracks``, ``segments`` and ``groups``. If no artist is known, each track is a group, and
+        the interval is too narrow. For several seeds, the scores are means, and ``least`` and
+        ``greatest`` are the lowest and highest track accuracy of a seed.
 
     See Also
     --------
@@ -365,52 +365,52 @@ def report_card(
     seeds: Sequence[int] = (0,),
     **settings: object,
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
-    """Tell what a model's score on GTZAN is worth: the same model under one split after another.
+    """Train and test the same model under several splits, to show how its score depends on them.
 
     Parameters
     ----------
     model : function, scikit-learn classifier or Keras model
         As for `recipe`.
     x : np.ndarray or pd.DataFrame [shape=(n, ...)]
-        One row a segment, or a track: MFCCs, or features of your own.
+        One row per segment or track: MFCCs, or your own features.
     table : pd.DataFrame
-        What is known of each row: ``track`` and ``genre``, and ``segment`` (its number in the
-        track) and ``augmentation``, if there is more than one row a track. The facts of
-        `gtzan_mfcc.dataset.load_facts` are added where it has no columns for them.
+        Facts about each row: ``track`` and ``genre``; if there is more than one row per track,
+        also ``segment`` (its number in the track) and ``augmentation``. Missing columns are added
+        from `gtzan_mfcc.dataset.load_facts`.
     by : sequence of str
-        Splits: ``"segment"`` for rows at random, ``"fault_filtered"``, or what
-        `gtzan_mfcc.splits.folds` takes.
+        Splits: ``"segment"`` for random rows, ``"fault_filtered"``, or another value of `by` of
+        `gtzan_mfcc.splits.folds`.
     n_folds : int
-        Number of folds; fewer where a genre has fewer groups. With ``"fault_filtered"``, its
-        ``train`` and ``valid`` train, and its ``test`` tests.
+        Number of folds; fewer if a genre has fewer groups. ``"fault_filtered"`` has one split:
+        ``train`` and ``valid`` are for training, and ``test`` for testing.
     seeds : sequence of int
-        For each, folds are drawn anew, and the model is trained anew.
+        For each seed, the folds are drawn and the model is trained again.
     **settings
         ``cache`` and ``progress`` of `cross_validate`.
 
     Returns
     -------
     card : pd.DataFrame
-        One row a split, indexed by ``split`` and ``tested_on``: the scores of `scores`, with
-        ``segment_low``, ``segment_high``, ``track_low`` and ``track_high`` for its intervals
-        (whose groups are artists), and a ``remark`` that names what cannot be tested. Original
-        segments are tested; copies train, but those of
-        `gtzan_mfcc.augmentation.DEGRADATIONS`: they are tested, each in a row of its own.
-        The row ``leak`` is the difference in accuracy between ``segment`` and ``artist``, on the
-        tracks of both.
+        One row per split, indexed by ``split`` and ``tested_on``: the results of `scores`, with
+        the intervals over artists as ``segment_low``, ``segment_high``, ``track_low`` and
+        ``track_high``, and a ``remark`` about what cannot be tested. Original segments are
+        tested; copies are for training only. Copies by
+        `gtzan_mfcc.augmentation.DEGRADATIONS` are for testing only, each in its own row. The row
+        ``leak`` is the difference in accuracy between ``segment`` and ``artist``, on the tracks
+        that both test.
     predictions : dict of str to pd.DataFrame
-        By split: the predictions of `cross_validate`, and their ``seed``.
+        The predictions of `cross_validate` by split, with a column ``seed``.
 
     Raises
     ------
     ValueError
-        If `table` does not fit `x`, lacks names, or names a segment twice.
+        If `table` does not match `x`, has missing names, or has a segment twice.
 
     See Also
     --------
     Notebook ``6_leakage`` introduces this helper.
     """
-    segments, rows, told = _segments(x, table), {}, {}
+    segments, rows, cv = _segments(x, table), {}, {}
     for each in by:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -423,34 +423,34 @@ def report_card(
             cross_validate(recipe(model, seed), segments, parts, **settings)
             for seed, parts in zip(seeds, folds)
         ]
-        told[each] = pd.concat(runs, keys=seeds, names=["seed"]).reset_index("seed")
+        cv[each] = pd.concat(runs, keys=seeds, names=["seed"]).reset_index("seed")
         remarks = [str(warning.message) for warning in caught]
         if each in segments.table:
             unknown = segments.table["track"][segments.table[each].isna()].nunique()
             remarks += [f"tracks without {each}: {unknown}."] * (unknown > 0)
             if segments.table[each].isna().all():
-                remarks += [f"So tracks are kept apart, and no {each}s."]
-        for copy, predictions in told[each].groupby("augmentation", sort=False):
+                remarks += [f"So the split keeps tracks apart, not {each}s."]
+        for copy, predictions in cv[each].groupby("augmentation", sort=False):
             score = scores(predictions, by="artist")
             for level in ("segment", "track"):
                 score[f"{level}_low"], score[f"{level}_high"] = score.pop(f"{level}_interval")
             rows[each, copy] = score | {"remark": " ".join(dict.fromkeys(remarks))}
-    if {"segment", "artist"} <= told.keys():
-        leaky, fair = (told[by].query("augmentation == 'original'") for by in ("segment", "artist"))
+    if {"segment", "artist"} <= cv.keys():
+        leaky, fair = (cv[by].query("augmentation == 'original'") for by in ("segment", "artist"))
         leaky = leaky[leaky["track"].isin(fair["track"])]
         leak = dict(zip(_UNTESTED, paired_interval(leaky, fair, by="artist")))
         leak |= {"tracks": fair["track"].nunique(), "remark": "segment - artist"}
         rows["leak", "original"] = leak
     card = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["split", "tested_on"])
-    return card, told
+    return card, cv
 
 
 def _segments(x: np.ndarray | pd.DataFrame, table: pd.DataFrame) -> Segments:
-    """Check the rows of a report card, and add what is known of their tracks."""
+    """Check the rows of a report card, and add the known facts about their tracks."""
     x, table = np.asarray(x), table.reset_index(drop=True)
     if len(x) != len(table) or not {"track", "genre"} <= set(table):
         found = f"x has {len(x):,} rows, and the table {len(table):,}, with {', '.join(table)}"
-        raise ValueError(f"{found}; they need as many, and the columns track and genre.")
+        raise ValueError(f"{found}; give as many rows, and the columns track and genre.")
     known = dataset.load_facts().drop(columns=table.columns.drop("track"), errors="ignore")
     table = {"segment": 0, "augmentation": "original"} | dict(table.merge(known, how="left"))
     table = pd.DataFrame(table)
@@ -464,17 +464,14 @@ def _segments(x: np.ndarray | pd.DataFrame, table: pd.DataFrame) -> Segments:
 
 
 def _folds(table: pd.DataFrame, by: str, n_folds: int, seed: int) -> list[splits.Split]:
-    """Divide the rows; test original segments and degraded copies of them, which never train."""
+    """Make folds; test original segments and their degraded copies, which are never trained on."""
     degraded = table["augmentation"].isin(augmentation.DEGRADATIONS).to_numpy()
     original, rows = (table["augmentation"] == "original").to_numpy(), np.flatnonzero(~degraded)
     if by == "fault_filtered":
         *fit, test = splits.fault_filtered(table.iloc[rows])
         folds = [(np.concatenate(fit), test)]
     else:
-        if by != "segment":
-            groups = pd.Series(splits.group(table, by)).groupby(table["genre"].to_numpy()).nunique()
-            n_folds = min(n_folds, groups[groups > 1].min())
-        folds = splits.folds(table.iloc[rows], by, n_folds=n_folds, seed=seed)
+        folds = splits.folds(table.iloc[rows], by, n_folds=n_folds, fewer=True, seed=seed)
     place = pd.MultiIndex.from_frame(table[["track", "segment"]])
     tested = [place.isin(place[rows[test]][original[rows[test]]]) for _, test in folds]
     tested = [np.flatnonzero(here & (original | degraded)) for here in tested]
@@ -482,25 +479,24 @@ def _folds(table: pd.DataFrame, by: str, n_folds: int, seed: int) -> list[splits
 
 
 def _votes(predictions: pd.DataFrame, groups: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
-    """Vote by track; and give the group of each track, of those of all rows."""
+    """Return the votes of the tracks and the group of each; `groups` has one for each row."""
     votes = track_vote(predictions)
-    groups = pd.Series(groups, predictions["track"])
-    groups = groups[~groups.index.duplicated()]
-    return votes, groups.loc[votes.index.get_level_values("track")].to_numpy()
+    group_of = dict(zip(predictions["track"], groups))
+    return votes, votes.index.get_level_values("track").map(group_of).to_numpy()
 
 
 def _genre_scores(model: object, segments: Segments, rows: np.ndarray) -> np.ndarray:
-    """Probabilities, or decision values of a scikit-learn classifier that has none."""
+    """Predict probabilities, or the decision values or classes of a classifier without them."""
     x = segments.mfcc[rows]
     if not hasattr(model, "classes_"):
         return model.predict(x, verbose=0)
-    # Genres of which there was nothing to train on have no column.
+    # A classifier has no column for genres that were not in its training part.
     by_genre = np.full((len(rows), len(segments.genres)), -np.inf)
     if hasattr(model, "predict_proba"):
         by_genre[:], values = 0, model.predict_proba(x)
     elif hasattr(model, "decision_function"):
         values = model.decision_function(x)
-        if values.ndim == 1:  # scikit-learn's way with two classes
+        if values.ndim == 1:  # as scikit-learn does for two classes
             values = np.stack([-values, values], axis=1)
     else:
         by_genre[:], values = 0, model.predict(x)[:, np.newaxis] == model.classes_
@@ -509,10 +505,10 @@ def _genre_scores(model: object, segments: Segments, rows: np.ndarray) -> np.nda
 
 
 def _key(fit_model: Callable, segments: Segments) -> str:
-    """Hash all that a fold's predictions depend on, but its rows."""
+    """Hash everything that the predictions of a fold depend on, except its rows."""
     data = [segments.mfcc, segments.table.to_csv(), segments.genres]
     try:
         return joblib.hash([fit_model, package_versions(), *data], coerce_mmap=True)
     except pickle.PicklingError as error:
-        needed = "fit_model and all its settings must have names, by which its folds are kept"
-        raise ValueError(f"{needed}: take a function of a module, no lambda ({error}).") from error
+        needed = "the cache needs names for fit_model and all its settings"
+        raise ValueError(f"{needed}: use functions of a module, no lambda ({error}).") from error

@@ -1,4 +1,4 @@
-"""Track table to arrays: MFCCs of every segment, or the 57 features, in parallel and cached."""
+"""Extract MFCCs or the 57 features of all segments of a track table, in parallel, with a cache."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,18 +21,18 @@ KAGGLE_SEGMENT_LENGTH = audio.SEGMENT_LENGTH - 1
 
 @dataclass(frozen=True)
 class Segments:
-    """MFCCs of many segments, and one row about each; or features of your own in their place.
+    """MFCCs (or your own features) of many segments, with a table of one row per segment.
 
     Attributes
     ----------
     mfcc : np.ndarray [shape=(n, frames, n_mfcc), dtype=float32]
-        Memory-mapped, read-only, where it comes from a cache. Features of your own may have any
+        Memory-mapped and read-only if it comes from the cache. Your own features may have any
         shape that begins with n.
     table : pd.DataFrame
-        One row a segment: ``track``, ``genre`` (categorical), ``artist``, ``segment``
+        One row per segment: ``track``, ``genre`` (categorical), ``artist``, ``segment``
         (0, 1, ... in the track), ``augmentation``, ``fault_filtered``.
     left_out : pd.DataFrame
-        One row a track that could not be used: ``track``, ``path``, ``reason``.
+        One row per file that was not used: ``track``, ``path``, ``reason``.
 
     See Also
     --------
@@ -58,7 +58,7 @@ class Segments:
         return self.table["genre"].cat.codes.to_numpy()
 
     def select(self, rows: np.ndarray) -> "Segments":
-        """Keep the rows of a boolean mask or of positions."""
+        """Select rows by a boolean mask or by positions."""
         table = self.table.iloc[rows].reset_index(drop=True)
         return Segments(self.mfcc[rows], table, self.left_out)
 
@@ -76,64 +76,60 @@ def extract_mfcc(
     strict: bool = False,
     progress: bool = True,
 ) -> Segments:
-    """MFCCs of every segment of 3 s, of the originals and of their augmented copies.
+    """Compute the MFCCs of all segments of 3 s, and of their augmented copies.
 
     Parameters
     ----------
     tracks : pd.DataFrame
-        What `gtzan_mfcc.dataset.load_tracks` gives.
+        From `gtzan_mfcc.dataset.load_tracks`.
     augmentations : sequence of str, or dict of str to function
-        Which copies to add beside the originals, out of
-        `gtzan_mfcc.augmentation.AUGMENTATIONS`; ``augmentation.STUDY`` for the study's three.
-        Or augmentations of your own by name: functions of signals ``y`` and a keyword ``seed``.
+        Names of `gtzan_mfcc.augmentation.AUGMENTATIONS`, one for each copy to add to the
+        originals; ``augmentation.STUDY`` for the study's three. Or your own augmentations by
+        name: functions of signals ``y`` and a keyword ``seed``.
     n_mfcc : int
         Number of coefficients.
     n_fft, hop_length : int
-        Length of the Fourier transform, and samples from frame to frame.
+        Length of the Fourier transform, and samples from one frame to the next.
     seed : int
         Seed of the augmentations.
     n_jobs : int
-        Number of processes; -1 for one a core, or for all workers of a cluster.
+        Number of processes; -1 for one per core, or for all workers of a cluster.
     cache : str or Path, optional
-        A folder in which the result of each track is kept as it is made. A track is not computed
-        again as long as its file (path, size and date), the settings, the packages and the code
-        are the same; a run that was stopped goes on where it was. By default ``build/cache`` of
-        the project.
+        A folder for the result of each track. A track is computed again only if its file (path,
+        size or date), the settings, the packages or the code have changed. An interrupted run
+        continues where it stopped. By default ``build/cache`` of the project.
     strict : bool
-        Raise at the first track that cannot be used, instead of leaving it out.
+        Raise an error for the first track that cannot be used, instead of leaving it out.
     progress : bool
         Show a progress bar.
 
     Returns
     -------
     segments : Segments
-        In the order of `tracks`; of one track all originals first, then each
-        augmentation.
+        In the order of `tracks`. For each track, all originals come first, then each augmentation.
 
     Raises
     ------
     AudioError
-        If no track at all can be used, or, with `strict`, if one cannot.
+        If no track can be used, or, with `strict`, if one track cannot.
     CacheError
-        If `cache` cannot be written to; what was finished is kept.
+        If `cache` cannot be written to; finished results are kept.
     ValueError
         If there is no augmentation of that name.
 
     Notes
     -----
-    The tracks go through joblib. With ``joblib.parallel_config(backend="dask")`` (or ray's)
-    around the call they are spread over the workers of a cluster, who must find the files
-    under the same paths; only this process writes to `cache`. The result is the same to
-    the last bit.
+    The tracks are processed by joblib. With ``joblib.parallel_config(backend="dask")`` (or ray)
+    around the call, the workers of a cluster process them. The workers must find the files under
+    the same paths; only this process writes to `cache`. The result is exactly the same.
 
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
     """
     known = augmentations if isinstance(augmentations, dict) else augmentation.AUGMENTATIONS
-    if unknown := set(augmentations) - set(known):
-        unknown = ", ".join(sorted(unknown))
-        raise ValueError(f"no augmentation {unknown}; there are {', '.join(known)}.")
+    if unknown := sorted(set(augmentations) - set(known)):
+        raise ValueError(f"no augmentation {', '.join(unknown)}; there are {', '.join(known)}.")
     copies = {name: known[name] for name in augmentations}
     settings = {"seed": seed, "n_mfcc": n_mfcc, "n_fft": n_fft, "hop_length": hop_length}
     work = partial(_track_mfcc, copies=copies, **settings)
@@ -143,7 +139,7 @@ def extract_mfcc(
     names = ["original", *copies]
     segments = [np.arange(n // len(names)) for n in counts]
     table = tracks.iloc[np.repeat(np.arange(len(tracks)), counts)].drop(columns="path")
-    # In alphabetical order; of a selection of tracks, no genre that is not in it.
+    # In alphabetical order, and only the genres of these tracks.
     table["genre"] = pd.Categorical(table["genre"].astype(str))
     table["segment"] = np.concatenate([np.tile(of_track, len(names)) for of_track in segments])
     table["augmentation"] = np.concatenate([np.repeat(names, len(k)) for k in segments])
@@ -159,14 +155,14 @@ def extract_features(
     strict: bool = False,
     progress: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Build the table of 57 features for a corpus, as Kaggle's ``features_3_sec.csv`` has it.
+    """Compute the table of 57 features, in the format of Kaggle's ``features_3_sec.csv``.
 
     Parameters
     ----------
     tracks : pd.DataFrame
-        What `gtzan_mfcc.dataset.load_tracks` gives.
+        From `gtzan_mfcc.dataset.load_tracks`.
     whole_tracks : bool
-        One row a track, as ``features_30_sec.csv`` has it, instead of one a segment.
+        One row per track, as in ``features_30_sec.csv``, instead of one per segment.
     n_jobs, cache, strict, progress
         As for `extract_mfcc`.
 
@@ -176,14 +172,14 @@ def extract_features(
         Kaggle's columns, in its order: ``filename`` (``blues.00000.0.wav``), ``length``
         (samples), the 57 features, ``label``.
     left_out : pd.DataFrame
-        One row a track that could not be used: ``track``, ``path``, ``reason``.
+        One row per file that was not used: ``track``, ``path``, ``reason``.
 
     Raises
     ------
     AudioError
-        If no track at all can be used, or, with `strict`, if one cannot.
+        If no track can be used, or, with `strict`, if one track cannot.
     CacheError
-        If `cache` cannot be written to; what was finished is kept.
+        If `cache` cannot be written to; finished results are kept.
 
     See Also
     --------
@@ -208,10 +204,10 @@ def extract_features(
 def _track_mfcc(
     track: str, path: str, *, copies: dict[str, Callable], seed: int, n_mfcc: int, **spectrum: int
 ) -> np.ndarray:
-    # Once glibc has been given so much back, it keeps what it is given back from then on; to ask
-    # the system for memory again would take a quarter of the time.
+    # After this is freed, glibc keeps freed memory for later use. Otherwise, requests for memory
+    # would take a quarter of the time.
     np.empty(31 * 2**20, np.uint8)
-    # Each augmentation has a generator of its own, which goes on from batch to batch.
+    # Each augmentation has its own generator for all batches.
     draw = {name: augmentation.track_generator(track, name, seed=seed) for name in copies}
     mfcc = {name: [] for name in ("original", *copies)}
     shortest = audio.shortest_segment(spectrum["hop_length"])
@@ -227,10 +223,10 @@ def _track_features(track: str, path: str, *, whole_tracks: bool) -> np.ndarray:
     if whole_tracks:
         batches = [audio.load(path)[np.newaxis]]
     else:
-        # Segments start every 66,150 samples, and leave out the last of them.
+        # Segments start every 66,150 samples; the last sample of each is left out.
         cut = audio.segments(audio.blocks(path), shortest=KAGGLE_SEGMENT_LENGTH)
         batches = (batch[:, :KAGGLE_SEGMENT_LENGTH] for batch in cut)
-    # NumPy's last digits depend on its number of threads, and that on the number of workers.
+    # NumPy's rounding depends on its number of threads, which depends on the number of workers.
     with threadpool_limits(1):
         rows = [(features.tabular_features(batch), batch.shape[1]) for batch in batches]
     return np.concatenate([np.insert(numbers, 0, length, axis=1) for numbers, length in rows])

@@ -1,4 +1,4 @@
-"""Signal to MFCCs, and signal to the 57 features of Kaggle's table."""
+"""Compute MFCCs, and the 57 features of Kaggle's tables."""
 
 from functools import lru_cache
 
@@ -25,30 +25,30 @@ FEATURE_NAMES += [f"mfcc{i}_{statistic}" for i in range(1, 21) for statistic in 
 
 
 def mfcc(y: np.ndarray, *, n_mfcc: int = N_MFCC, **spectrum: int) -> np.ndarray:
-    """Mel-frequency cepstral coefficients of one signal or of many at once.
+    """Compute the mel-frequency cepstral coefficients of one signal or several.
 
-    The values are those of ``librosa.feature.mfcc``, signal by signal, in a third of its
-    time; librosa's own call on a batch clips every signal 80 dB below the loudest of the
-    batch, so that what comes out for one signal depends on its neighbours.
+    The values are those of ``librosa.feature.mfcc`` for each signal, in a third of the time.
+    (For a batch, librosa clips all signals 80 dB below the maximum of the batch, so the result of
+    a signal depends on the other signals.)
 
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
         One signal, or several of the same length, at 22,050 Hz.
     n_mfcc : int
-        How many coefficients to keep, from the first.
+        Number of coefficients.
     **spectrum
         ``n_fft`` and ``hop_length`` of `mel_power`.
 
     Returns
     -------
     coefficients : np.ndarray [shape=(..., frames, n_mfcc), dtype=float32]
-        With ``frames = 1 + n // hop_length``: time before coefficient, as Keras wants it.
+        With ``frames = 1 + n // hop_length``. Time is before coefficients, as Keras expects.
 
     Raises
     ------
     ValueError
-        If there are to be more coefficients than mel bands.
+        If `n_mfcc` is greater than the number of mel bands.
 
     See Also
     --------
@@ -58,7 +58,7 @@ def mfcc(y: np.ndarray, *, n_mfcc: int = N_MFCC, **spectrum: int) -> np.ndarray:
 
 
 def mel_power(y: np.ndarray, *, n_fft: int = N_FFT, hop_length: int = HOP_LENGTH) -> np.ndarray:
-    """Power in mel bands of one signal or of many: the first half of the way to MFCCs.
+    """Compute the power in mel bands of one signal or several, the first step to MFCCs.
 
     Parameters
     ----------
@@ -83,20 +83,20 @@ def mel_power(y: np.ndarray, *, n_fft: int = N_FFT, hop_length: int = HOP_LENGTH
     padded = np.pad(y.reshape(-1, y.shape[-1]), ((0, 0), (n_fft // 2, n_fft // 2)))
     filters = _mel_filters(n_fft)
     signals = np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=-1)[:, ::hop_length]
-    # One by one, since what is needed for one fits into the processor's cache.
+    # One by one, because the arrays of one signal fit into the processor's cache.
     mel = [filters @ _power(scipy.fft.rfft(frames * window)).T for frames in signals]
     return np.reshape(mel, (*y.shape[:-1], *mel[0].shape))
 
 
 def cepstrum(mel: np.ndarray, n_mfcc: int = N_MFCC) -> np.ndarray:
-    """MFCCs from the power in mel bands: the second half of the way.
+    """Compute MFCCs from the power in mel bands, the second step.
 
     Parameters
     ----------
     mel : np.ndarray [shape=(..., n_mels, frames)]
         From `mel_power`.
     n_mfcc : int
-        How many coefficients to keep, from the first.
+        Number of coefficients.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def cepstrum(mel: np.ndarray, n_mfcc: int = N_MFCC) -> np.ndarray:
     Raises
     ------
     ValueError
-        If there are to be more coefficients than mel bands.
+        If `n_mfcc` is greater than the number of mel bands.
 
     See Also
     --------
@@ -114,14 +114,14 @@ def cepstrum(mel: np.ndarray, n_mfcc: int = N_MFCC) -> np.ndarray:
     if n_mfcc > (n_mels := mel.shape[-2]):
         raise ValueError(f"{n_mfcc} coefficients of {n_mels} mel bands; take {n_mels} or fewer.")
     decibels = 10 * np.log10(np.maximum(mel, 1e-10))
-    # 80 dB below each signal's own maximum: what power_to_db's top_db means for a single one.
+    # Clip 80 dB below the maximum of each signal, as top_db in power_to_db does for one signal.
     decibels = np.maximum(decibels, decibels.max(axis=(-2, -1), keepdims=True) - 80)
     coefficients = scipy.fft.dct(decibels, axis=-2, type=2, norm="ortho")[..., :n_mfcc, :]
     return np.ascontiguousarray(coefficients.swapaxes(-2, -1), dtype=np.float32)
 
 
 def mfcc_statistics(coefficients: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation of each coefficient over time, and of how it changes.
+    """Compute means and standard deviations of the coefficients over time, and of their changes.
 
     Parameters
     ----------
@@ -131,8 +131,8 @@ def mfcc_statistics(coefficients: np.ndarray) -> np.ndarray:
     Returns
     -------
     statistics : np.ndarray [shape=(..., 3 * n_mfcc)]
-        Means, then standard deviations, then standard deviations of the differences from
-        frame to frame.
+        Means, then standard deviations, then standard deviations of the differences between
+        successive frames.
 
     See Also
     --------
@@ -144,21 +144,21 @@ def mfcc_statistics(coefficients: np.ndarray) -> np.ndarray:
 
 @lru_cache
 def _mel_filters(n_fft: int) -> scipy.sparse.csr_array:
-    # All but a few bins of each band are zero, so that most of a full product would be wasted.
+    # Each band has few bins that are not zero, so a sparse product saves most of the work.
     return scipy.sparse.csr_array(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=n_fft, n_mels=N_MELS))
 
 
 def _power(stft: np.ndarray) -> np.ndarray:
-    # Quicker than np.abs(stft) ** 2, which takes a square root only to undo it.
+    # Faster than np.abs(stft) ** 2, which computes a square root first.
     return np.square(stft.real) + np.square(stft.imag)
 
 
 def tabular_features(y: np.ndarray) -> np.ndarray:
     """Compute the 57 features of Kaggle's ``features_3_sec.csv``, in the order of `FEATURE_NAMES`.
 
-    Kaggle's tables were made with librosa before 0.10, whose short-time features pad the
-    signal by reflection. Means and variances are taken over all frames; tempo is in
-    beats per minute, centroid, bandwidth and rolloff in Hz.
+    Kaggle's tables were made with a librosa before 0.10, which pads the signal by reflection.
+    Means and variances are over all frames. Tempo is in beats per minute; centroid, bandwidth and
+    rolloff are in Hz.
 
     Parameters
     ----------
@@ -175,14 +175,14 @@ def tabular_features(y: np.ndarray) -> np.ndarray:
     AudioError
         If `y` is too short to be padded by reflection (1,024 samples or fewer).
     librosa.ParameterError
-        If `y` is no array of floating-point numbers, or not all of them are finite.
+        If `y` is not an array of finite floating-point numbers.
 
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
     """
     librosa.util.valid_audio(y)
-    # librosa's compiled functions are ready for this type alone; see _librosa.
+    # librosa's functions are compiled for this type only; see _librosa.
     y = np.asarray(y, dtype=np.float32)
     if (n := y.shape[-1]) <= N_FFT // 2:
         raise AudioError(f"{n:,} samples; the 57 features need at least {N_FFT // 2 + 1:,}.")
@@ -191,13 +191,13 @@ def tabular_features(y: np.ndarray) -> np.ndarray:
 
 
 def _tabular_features(y: np.ndarray) -> list[float]:
-    # SAMPLE_RATE, N_FFT and HOP_LENGTH are what librosa takes if it is told nothing.
+    # SAMPLE_RATE, N_FFT and HOP_LENGTH are librosa's defaults.
     stft = librosa.stft(y, pad_mode="reflect")
     magnitude = np.abs(stft)
     power = _power(stft)
     mel = _mel_filters(N_FFT) @ power
     onsets = librosa.onset.onset_strength(S=librosa.power_to_db(mel), aggregate=np.median)
-    # beat_track's tempo, which is 0 where nothing begins, without the tracking of the beats.
+    # The tempo of beat_track, which is 0 if there are no onsets, without the beats.
     tempo = librosa.feature.tempo(onset_envelope=onsets)[0] if onsets.any() else 0.0
     frames = [
         librosa.feature.chroma_stft(S=power),
@@ -215,16 +215,16 @@ def _tabular_features(y: np.ndarray) -> list[float]:
 
 
 def _hpss(stft: np.ndarray, magnitude: np.ndarray) -> list[np.ndarray]:
-    """Split an STFT as ``librosa.decompose.hpss`` does, value by value, in less time."""
+    """Return the same values as ``librosa.decompose.hpss`` in less time."""
     harmonic, percussive = _median_along_rows(magnitude), _median_along_rows(magnitude.T).T
     pairs = [(harmonic, percussive), (percussive, harmonic)]
     return [stft * librosa.util.softmask(*pair, power=2, split_zeros=True) for pair in pairs]
 
 
 def _median_along_rows(values: np.ndarray) -> np.ndarray:
-    """Median filter of 31 values along the last axis, with the ends reflected."""
-    # SciPy's filter is ten times as quick on one long row as on a matrix of many, so the rows
-    # are laid end to end, with their reflections between them.
+    """Apply a median filter of 31 values along the last axis, with reflected ends."""
+    # SciPy's filter is ten times as fast on one long row as on a matrix. So pad the rows with
+    # their reflections, and join them.
     padded = np.pad(values, ((0, 0), (15, 15)), mode="symmetric")
     filtered = scipy.ndimage.median_filter(padded.ravel(), size=31)
     return filtered.reshape(padded.shape)[:, 15:-15]

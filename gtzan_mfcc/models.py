@@ -1,4 +1,4 @@
-"""The study's networks and a stronger one, as uncompiled Keras models."""
+"""The study's networks and a better one, as Keras models that are not compiled."""
 
 import numpy as np
 
@@ -24,10 +24,10 @@ def ann(
     n_genres : int
         Number of genres.
     mean, variance : np.ndarray [shape=(n_features,)], optional
-        Of each feature in the training part. With them the model standardises its input
-        itself, and takes features as they are.
+        Mean and variance of each feature in the training part. With them, the first layer of the
+        model standardises the features.
     seed : int
-        Seed of weights and dropout; set for all of Keras and NumPy.
+        Seed of weights and dropout; sets the global seed of Keras and NumPy.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def ann(
     """
     keras.utils.set_random_seed(seed)
     model = keras.Sequential([keras.Input((n_features,))], name="ann")
-    if mean is not None:  # As lists, which the saved model holds as plain JSON.
+    if mean is not None:  # Lists are saved as plain JSON.
         model.add(keras.layers.Normalization(mean=mean.tolist(), variance=variance.tolist()))
     return _classify(model, (256, 128, 64), n_genres)
 
@@ -60,7 +60,7 @@ def cnn(frames: int = 130, n_mfcc: int = 13, n_genres: int = 10, *, seed: int = 
     n_genres : int
         Number of genres.
     seed : int
-        Seed of weights and dropout; set for all of Keras and NumPy.
+        Seed of weights and dropout; sets the global seed of Keras and NumPy.
 
     Returns
     -------
@@ -85,11 +85,11 @@ def cnn(frames: int = 130, n_mfcc: int = 13, n_genres: int = 10, *, seed: int = 
 def statistics(
     frames: int = 130, n_mfcc: int = 20, *, mean: np.ndarray, variance: np.ndarray
 ) -> keras.Model:
-    """Build a model without weights, from the MFCCs of a segment to statistics over its time.
+    """Build a model without weights that computes statistics of the MFCCs of a segment over time.
 
-    The mean and standard deviation of the MFCCs and of their changes from frame to frame, and
-    the correlations of the first 20 coefficients. The mean of the first coefficient, the level
-    of the recording, is left out: nothing depends on the volume at which it is played.
+    The statistics are the mean and standard deviation of the MFCCs and of their changes from frame
+    to frame, and the correlations of the first 20 coefficients. The mean of the first coefficient,
+    which is the level of the recording, is left out, so the volume has no effect.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def statistics(
     n_mfcc : int
         Coefficients of a frame.
     mean, variance : np.ndarray [shape=(n_mfcc,)]
-        Of each coefficient in the training part; the model standardises its input itself.
+        Mean and variance of each coefficient in the training part, to standardise the input.
 
     Returns
     -------
@@ -117,21 +117,21 @@ def statistics(
 
 
 def mlp(n_statistics: int, n_means: int = 19, n_genres: int = 10, *, seed: int = 0) -> keras.Model:
-    """Build a multilayer perceptron on what `statistics` gives.
+    """Build a multilayer perceptron on the output of `statistics`.
 
-    Two dense layers and a softmax. In training, Gaussian noise moves the means, as another
-    equaliser would.
+    Two dense layers and a softmax. In training, Gaussian noise is added to the means, which
+    simulates other equaliser settings.
 
     Parameters
     ----------
     n_statistics : int
         Number of statistics.
     n_means : int
-        How many of them, from the first, are means of MFCCs.
+        Number of means of MFCCs, which come first.
     n_genres : int
         Number of genres.
     seed : int
-        Seed of weights, dropout and noise; set for all of Keras and NumPy.
+        Seed of weights, dropout and noise; sets the global seed of Keras and NumPy.
 
     Returns
     -------
@@ -157,32 +157,32 @@ def mlp(n_statistics: int, n_means: int = 19, n_genres: int = 10, *, seed: int =
 
 
 def average(statistics: keras.Model, members: list[keras.Model]) -> keras.Model:
-    """Join trained models to one that gives the mean of their probabilities.
+    """Combine trained models into one, whose output is the mean of their probabilities.
 
     Parameters
     ----------
     statistics : keras.Model
-        What comes before all of them.
+        The model whose output is the input of all members.
     members : list of keras.Model
-        With the same input and output, and different names.
+        Models with the same input and output shapes, and different names.
 
     Returns
     -------
     model : keras.Model
-        From the input of `statistics`.
+        From the input of `statistics` to the mean probabilities.
 
     See Also
     --------
     Notebook ``6_leakage`` introduces this helper.
     """
-    # Without the optimisers they were trained by, which are twice as large as the weights.
+    # Leave out the optimisers, which are twice as large as the weights.
     plain = [keras.Model(each.inputs[0], each.outputs[0], name=each.name) for each in members]
     probabilities = [member(statistics.output) for member in plain]
     return keras.Model(statistics.input, keras.layers.Average()(probabilities))
 
 
 def _classify(model: keras.Model, sizes: tuple[int, ...], n_genres: int) -> keras.Model:
-    """Add dense layers of these sizes, with a dropout after each, and the genres' softmax."""
+    """Add dense layers of these sizes, each with dropout, and a softmax layer of the genres."""
     for units in sizes:
         model.add(keras.layers.Dense(units, activation="relu"))
         model.add(keras.layers.Dropout(0.5))
@@ -191,13 +191,13 @@ def _classify(model: keras.Model, sizes: tuple[int, ...], n_genres: int) -> kera
 
 
 def _moments(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Mean and standard deviation over time: (batch, frames, n) to (batch, 2 n)."""
+    """Compute mean and standard deviation over time: (batch, frames, n) to (batch, 2 n)."""
     mean, variance = keras.ops.moments(x, axes=1)
     return keras.ops.concatenate([mean, keras.ops.sqrt(variance + 1e-5)], axis=-1)
 
 
 def _correlations(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Correlation over time of each pair of n channels: to (batch, n (n - 1) / 2)."""
+    """Compute the correlation of each pair of n channels over time: to (batch, n (n - 1) / 2)."""
     ops, n = keras.ops, x.shape[2]
     x = x - ops.mean(x, axis=1, keepdims=True)
     x = x / ops.sqrt(ops.sum(ops.square(x), axis=1, keepdims=True) + 1e-2)

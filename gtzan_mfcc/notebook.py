@@ -1,7 +1,7 @@
-"""What every notebook needs: a banner, players, and a place for figures, results and models.
+"""Helpers for the notebooks: banner, players, controls, folders for figures, results and models.
 
-``SNAPSHOTS_DIR`` names the folder of the figures and results. It is set, to ``snapshots``,
-when the project makes what it commits; otherwise they go to ``build/snapshots``.
+Figures and results go to the folder ``SNAPSHOTS_DIR``, by default ``build/snapshots``.
+``make snapshots`` sets it to ``snapshots``, for the figures and results in the repository.
 """
 
 import json
@@ -22,7 +22,7 @@ from gtzan_mfcc.audio import SAMPLE_RATE
 
 
 def snapshots_dir() -> Path:
-    """Return the folder for figures and results; it is made if need be.
+    """Return the folder for figures and results; make it if necessary.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def snapshots_dir() -> Path:
 
 
 def run_dir(corpus: str, seed: int) -> Path:
-    """Return the folder for trained models, one for each corpus and seed; it is made if need be.
+    """Return the folder for trained models of a corpus and seed; make it if necessary.
 
     Parameters
     ----------
@@ -58,14 +58,14 @@ def run_dir(corpus: str, seed: int) -> Path:
 
 
 def save_figure(ax: Axes, name: str, corpus: str) -> None:
-    """Sign a figure with the corpus it shows, and save it as ``<name>.png``.
+    """Write the name of the corpus on a figure, and save it as ``<name>.png``.
 
     Parameters
     ----------
     ax : matplotlib Axes
         Any Axes of the figure.
     name : str
-        Name of the file, without ending.
+        Name of the file, without suffix.
     corpus : str
         What `gtzan_mfcc.dataset.corpus_label` returns.
 
@@ -78,7 +78,7 @@ def save_figure(ax: Axes, name: str, corpus: str) -> None:
 
 
 def banner(corpus: str) -> Markdown:
-    """Say at the head of a notebook what corpus its results are of.
+    """Show the corpus at the top of a notebook, with a warning for the toy corpus.
 
     Parameters
     ----------
@@ -101,25 +101,25 @@ def banner(corpus: str) -> Markdown:
 
 
 def record(name: str, *, corpus: str, split: str, seed: int, **results: object) -> dict:
-    """Write results to ``results.json``, with what they were made with.
+    """Write results to ``results.json``, with corpus, split, seed and package versions.
 
     Parameters
     ----------
     name : str
-        Name of the experiment; an earlier entry of that name is replaced.
+        Name of the experiment; an existing entry of this name is replaced.
     corpus : str
         What `gtzan_mfcc.dataset.corpus_label` returns.
     split : str
-        How training and validation part were made.
+        A description of the split.
     seed : int
         The seed of split and training.
     **results
-        Numbers (or lists of them), as shares of 1 and not in percent.
+        Numbers or lists of numbers; shares are from 0 to 1, not in percent.
 
     Returns
     -------
     entry : dict
-        What was written.
+        The entry in ``results.json``.
 
     See Also
     --------
@@ -127,7 +127,7 @@ def record(name: str, *, corpus: str, split: str, seed: int, **results: object) 
     """
     path = snapshots_dir() / "results.json"
     entries = json.loads(path.read_text()) if path.is_file() else {}
-    # By way of Python's own numbers: float32 would be written with all its false digits.
+    # Convert to Python's floats first: a rounded float32 would have more digits.
     rounded = {key: np.round(np.array(each).tolist(), 6).tolist() for key, each in results.items()}
     entries[name] = {"corpus": corpus, "split": split, "seed": seed, "results": rounded}
     entries[name]["versions"] = package_versions()
@@ -139,9 +139,9 @@ def record(name: str, *, corpus: str, split: str, seed: int, **results: object) 
 def player(y: np.ndarray) -> Audio | Markdown:
     """Show a player for a signal.
 
-    A player writes its sound into the notebook, and GTZAN's sound has no licence that lets
-    it be handed on. So where ``SNAPSHOTS_DIR`` is set, for notebooks that are to be
-    committed, a line stands in the player's place.
+    A player stores its sound in the notebook, and no licence allows copies of GTZAN's sound. So
+    if ``SNAPSHOTS_DIR`` is set, as for the notebooks in the repository, a line of text replaces
+    the player.
 
     Parameters
     ----------
@@ -162,25 +162,23 @@ def player(y: np.ndarray) -> Audio | Markdown:
 
 
 def interact(function: Callable, **controls: ipywidgets.ValueWidget) -> None:
-    """Call a function again whenever a reader moves a control.
+    """Show controls, and call a function again when the reader changes one.
 
-    Where nobody is there to move one, as when nbconvert runs the notebook, the function is called
-    once, with the values at which the controls start. So a page without a kernel shows what it
-    draws, and no dead control.
+    If no reader is present, as when nbconvert runs the notebook, the function is called once with
+    the initial values, and no controls are shown. So a page without a kernel shows the output.
 
     Parameters
     ----------
     function : callable
-        Draws or displays something; takes the values of the controls by name.
+        Draws or displays something; its parameters are the values of the controls.
     **controls
-        Widgets of ipywidgets.
+        Widgets of ipywidgets, by the name of the parameter.
 
     See Also
     --------
     Notebook ``3_augmentation`` introduces this helper.
     """
-    # A front end with a reader before it can be asked for input; a program that runs notebooks
-    # says that it cannot.
+    # A front end with a reader accepts requests for input; nbconvert and papermill do not.
     if get_ipython().get_parent()["content"]["allow_stdin"]:
         ipywidgets.interact(function, **controls)
     else:

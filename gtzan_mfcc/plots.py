@@ -1,4 +1,4 @@
-"""Pictures: each helper draws on a given Axes (or a new one) and returns it."""
+"""Plots: each function draws on a given Axes, or a new one, and returns it."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,22 +13,22 @@ from gtzan_mfcc._librosa import librosa
 from gtzan_mfcc.audio import SAMPLE_RATE
 from gtzan_mfcc.features import HOP_LENGTH
 
-if TYPE_CHECKING:  # Drawing must not wait for TensorFlow.
+if TYPE_CHECKING:  # Plots do not need TensorFlow.
     import keras
 
     from gtzan_mfcc.predict import Prediction
 
-# Sequential maps that colour-blind readers can tell apart and that print in grey.
+# Colour maps for colour-blind readers, also readable in grey.
 COUNT_MAP = "Blues"
 LEVEL_MAP = "viridis"
 DIFFERENCE_MAP = "PuOr"
 
 COLOURS = {"CNN": "C0", "SVM": "C1", "MLP": "C2", "ANN": "C3"}
-"""The colour of each kind of model, in every figure; of the palette that `set_theme` sets."""
+"""The colour of each kind of model in all figures, from the palette of `set_theme`."""
 
 
 def set_theme() -> None:
-    """Give all figures of a notebook one look, with room for every label.
+    """Set the style of all figures of a notebook, with a layout that does not cut off labels.
 
     See Also
     --------
@@ -40,8 +40,8 @@ def set_theme() -> None:
 def waveform(y: np.ndarray, *, ax: Axes | None = None, **kwargs: object) -> Axes:
     """Draw a signal over time.
 
-    A long one is cut into at most 8,000 pieces, and the lowest and highest sample of each are
-    drawn: the picture has no room for more, and a song of an hour has 80 million samples.
+    A long signal is divided into at most 8,000 pieces, and the lowest and highest sample of each
+    are drawn. An hour has 80 million samples, more than a figure can show.
 
     Parameters
     ----------
@@ -72,16 +72,16 @@ def waveform(y: np.ndarray, *, ax: Axes | None = None, **kwargs: object) -> Axes
 def spectrogram(
     data: np.ndarray, *, frequency: str = "linear", unit: str = "level (dB)", ax: Axes | None = None
 ) -> Axes:
-    """Draw a spectrogram, with time in s and frequency in Hz.
+    """Draw a spectrogram over time (s) and frequency (Hz).
 
     Parameters
     ----------
     data : np.ndarray [shape=(bins, frames)]
-        What to draw, such as decibels; from a signal at 22,050 Hz, a frame every 512 samples.
+        The values, such as levels in dB; from a signal at 22,050 Hz, with a hop of 512 samples.
     frequency : str
         The frequency axis: ``"linear"``, ``"log"``, or ``"mel"`` for mel bands.
     unit : str
-        Name of the colours.
+        Label of the colour bar.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
 
@@ -94,7 +94,7 @@ def spectrogram(
     Notebook ``2_mfcc_extraction`` introduces this plot.
     """
     ax = _axes(ax, (10, 4))
-    # SAMPLE_RATE and HOP_LENGTH are what librosa takes if it is told nothing.
+    # SAMPLE_RATE and HOP_LENGTH are librosa's defaults.
     mesh = librosa.display.specshow(data, x_axis="s", y_axis=frequency, cmap=LEVEL_MAP, ax=ax)
     ax.figure.colorbar(mesh, ax=ax, label=unit, pad=0.02)
     scale = {"linear": "", "log": ", logarithmic", "mel": ", mel scale"}[frequency]
@@ -105,18 +105,18 @@ def spectrogram(
 def mfcc(
     coefficients: np.ndarray, *, limits: Sequence[float] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw MFCCs, with time in s across and the number of the coefficient upwards.
+    """Draw MFCCs over time (s), from the first coefficient at the bottom to the last at the top.
 
-    The first two coefficients are much larger than the others. To see the others, give limits
-    that fit them; the colour bar then ends in arrows, since some values are beyond its ends.
+    The first two coefficients are much larger than the others. To show the others, set `limits`
+    to their range. The colour bar then has arrows at its ends, because some values are beyond it.
 
     Parameters
     ----------
     coefficients : np.ndarray [shape=(frames, n_mfcc)]
-        What `gtzan_mfcc.features.mfcc` gives for one signal, with a frame every 512 samples.
+        From `gtzan_mfcc.features.mfcc` for one signal, with a hop of 512 samples.
     limits : sequence of two float, optional
-        Ends of the colour scale; give the same to pictures that are to be compared. By
-        default those of the coefficients themselves.
+        Lowest and highest value of the colour scale; use the same limits to compare figures. By
+        default the lowest and highest coefficient.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
 
@@ -140,9 +140,9 @@ def mfcc(
 
 
 def learning_curves(history: pd.DataFrame, title: str, *, color: str = "black") -> Axes:
-    """Draw loss and accuracy by epoch, side by side in a new figure.
+    """Draw loss and accuracy by epoch, next to each other in a new figure.
 
-    On the training part and, if there is one, on the validation part.
+    The curves are those of the training part and, if there is one, of the validation part.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def learning_curves(history: pd.DataFrame, title: str, *, color: str = "black") 
     title : str
         Title of the figure.
     color : str
-        Colour of the lines, such as that of the model in `COLOURS`.
+        Colour of the lines, such as the model's in `COLOURS`.
 
     Returns
     -------
@@ -176,7 +176,7 @@ def learning_curves(history: pd.DataFrame, title: str, *, color: str = "black") 
 
 
 def confusion_matrix(confusion: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw a confusion matrix: counts in the cells, shares of the true genre as shades.
+    """Draw a confusion matrix: counts as numbers, shares of the true genre as colours.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def confusion_matrix(confusion: pd.DataFrame, *, ax: Axes | None = None) -> Axes
     Notebook ``1_features_ann`` introduces this plot.
     """
     ax = _axes(ax, (8, 6.5))
-    # A genre without a row in this part is all zeros, not a division by zero.
+    # For a genre without rows, divide by 1, not by 0.
     share = confusion.div(confusion.sum(axis=1).clip(lower=1), axis=0)
     _heatmap(share, annot=confusion, fmt="d", cbar_kws={"label": "share of the true genre"}, ax=ax)
     ax.tick_params(axis="x", rotation=45)
@@ -202,7 +202,7 @@ def confusion_matrix(confusion: pd.DataFrame, *, ax: Axes | None = None) -> Axes
 
 
 def genre_report(report: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw precision, recall and F1 of each genre and their means as a shaded table.
+    """Draw precision, recall and F1 of each genre, and their means, as a heat map.
 
     Parameters
     ----------
@@ -231,8 +231,8 @@ def genre_report(report: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def _heatmap(shares: pd.DataFrame, *, ax: Axes, vmin: float = 0, **kwargs: object) -> None:
-    """Draw a table of shares, with its names as they are written."""
-    # Two dollar signs in a name would make a formula; seaborn has no option against that.
+    """Draw a heat map of shares, with row and column names as plain text."""
+    # Text between two dollar signs is a formula for Matplotlib; seaborn cannot turn this off.
     style = {"xticklabels": False, "yticklabels": False, "linewidths": 0.5, "cmap": COUNT_MAP}
     sns.heatmap(shares, vmin=vmin, vmax=1, ax=ax, **style, **kwargs)
     ax.set_xticks(np.arange(shares.shape[1]) + 0.5, shares.columns, parse_math=False)
@@ -280,24 +280,24 @@ def report_card(cards: pd.DataFrame | dict[str, pd.DataFrame], *, ax: Axes | Non
 def genre_over_time(
     prediction: "Prediction", y: np.ndarray | None = None, *, ax: Axes | None = None
 ) -> Axes:
-    """Draw which genre the model hears at each moment of a song.
+    """Draw the probability of each genre over the time of a song.
 
-    Shades are probabilities; a dot marks the most probable genre of each segment.
+    Colours are probabilities; a dot marks the most probable genre of each segment.
 
     Parameters
     ----------
     prediction : Prediction
         What `gtzan_mfcc.predict.predict` returns.
     y : np.ndarray [shape=(n,)], optional
-        The song's signal at 22,050 Hz, which is drawn above, on the same time axis; `ax` must
-        be a subplot.
+        The signal of the song at 22,050 Hz, drawn above with the same time axis. Then `ax` must be
+        a subplot.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
 
     Returns
     -------
     ax : matplotlib Axes
-        That of the genres; in a new figure, the waveform's is ``ax.figure.axes[1]``.
+        The Axes of the genres; in a new figure, the waveform is ``ax.figure.axes[1]``.
 
     See Also
     --------
@@ -314,7 +314,7 @@ def genre_over_time(
         panels[1].label_outer()
     probabilities = table[genres].to_numpy().T
     middle = table[["start", "end"]].mean(axis=1).to_numpy()
-    # Where segments overlap, each is drawn half way to the next.
+    # If segments overlap, the edge between two is halfway between their middles.
     edges = [table["start"].iloc[0], *(middle[:-1] + middle[1:]) / 2, table["end"].iloc[-1]]
     rows = np.arange(len(genres) + 1) - 0.5
     mesh = ax.pcolormesh(edges, rows, probabilities, cmap=COUNT_MAP, vmin=0, vmax=1)
@@ -332,7 +332,7 @@ def architecture(model: "keras.Model", *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     model : keras.Model
-        A model whose layers follow one another.
+        A sequential model.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
 
@@ -357,26 +357,25 @@ def architecture(model: "keras.Model", *, ax: Axes | None = None) -> Axes:
 
 
 def _describe(layer: "keras.layers.Layer") -> str:
-    """Tell what a reader wants to know of a layer, in a few words."""
+    """Describe a layer by its type and its main settings."""
     keys = ("filters", "units", "rate", "kernel_size", "pool_size", "activation")
     parts = [layer.get_config().get(key) for key in keys]
     return " ".join(str(part) for part in [type(layer).__name__, *parts] if part)
 
 
 def sign(ax: Axes, corpus: str) -> Axes:
-    """Write on the figure what corpus it shows.
+    """Write the name of the corpus on the figure.
 
     Parameters
     ----------
     ax : matplotlib Axes
         Any Axes of the figure.
     corpus : str
-        What `gtzan_mfcc.dataset.corpus_label` returns; a toy corpus is in bold and red.
+        What `gtzan_mfcc.dataset.corpus_label` returns; the toy corpus is in bold and red.
 
     Returns
     -------
     ax : matplotlib Axes
-        The same.
 
     See Also
     --------

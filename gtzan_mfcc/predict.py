@@ -1,4 +1,4 @@
-"""A song to the probability of each genre, over time and as a whole, by a model in one file."""
+"""Predict the genre of songs, over time and as a whole, with a model that is saved in one file."""
 
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,22 +12,22 @@ import numpy as np
 import pandas as pd
 
 from gtzan_mfcc import audio, features
-from gtzan_mfcc import models as _  # noqa: F401 - so that load_model knows the layers of ours
+from gtzan_mfcc import models as _  # noqa: F401 - registers custom layers for load_model
 from gtzan_mfcc._keras import keras
 from gtzan_mfcc.audio import SAMPLE_RATE, SEGMENT_LENGTH, AudioError
 
 # The model that `load_pretrained` loads.
 PRETRAINED = Path(__file__).with_name("pretrained.keras")
 
-# Of the tables of results, beside one a genre.
+# Columns of the tables of results; there is also one per genre.
 _COLUMNS = ("file", "genre", "seconds", "padded", "silent", "start", "end")
 
-# Keras's networks are not made to be called by several threads at once.
+# Keras models cannot be called by several threads at the same time.
 _one_at_a_time = Lock()
 
 
 class ModelError(ValueError):
-    """A model that cannot be used; the message says why and what to do."""
+    """Raised if a model cannot be used; the message says why and what to do."""
 
 
 def check_genres(genres: Sequence[str]) -> None:
@@ -41,26 +41,26 @@ def check_genres(genres: Sequence[str]) -> None:
 
 @keras.saving.register_keras_serializable(package="gtzan_mfcc")
 class Classifier(keras.Model):
-    """A trained network, with all that it takes to name the genre of a song.
+    """A trained network with the genres and settings that it needs to predict the genre of songs.
 
-    It takes segments of 3 s at 22,050 Hz, as `gtzan_mfcc.extraction` makes them.
+    Its input is segments of 3 s at 22,050 Hz, as in `gtzan_mfcc.extraction`.
     ``classifier.save("name.keras")`` writes it to one file, and `load_model` reads it.
 
     Parameters
     ----------
     network : keras.Model
         From MFCCs of a segment, (batch, frames, n_mfcc) with or without a last axis of 1, or from
-        the 57 features, (batch, 57), to (batch, n_genres) probabilities. It standardises its
-        input itself, if need be.
+        the 57 features, (batch, 57), to (batch, n_genres) probabilities. If the input must be
+        standardised, the network has a layer for it.
     genres : sequence of str
-        Names of the genres, in the order of the labels it was trained with.
+        Names of the genres, in the order of the labels in training.
     n_fft, hop_length : int
-        Length of the MFCCs' Fourier transform (even), and samples from frame to frame.
+        Length of the Fourier transform for the MFCCs (even), and samples from frame to frame.
 
     Raises
     ------
     ModelError
-        If the network takes or gives something else.
+        If the network has other inputs or outputs, or if genres or settings cannot be used.
 
     See Also
     --------
@@ -82,29 +82,29 @@ class Classifier(keras.Model):
         frames, n_features = 1 + SEGMENT_LENGTH // int(hop_length), len(features.FEATURE_NAMES)
         mfccs = [(None, frames, n) for n in range(1, features.N_MELS + 1)]
         allowed = [(None, n_features), *mfccs, *((*shape, 1) for shape in mfccs)]
-        # Neither a network that was never built nor a model of scikit-learn has shapes.
+        # A network that is not built, or a scikit-learn model, has no shapes.
         takes, gives = (getattr(network, name, None) for name in ("input_shape", "output_shape"))
         if takes not in allowed or gives != (None, len(genres)):
             needed = f"(None, {frames}, n_mfcc) or (None, {n_features}) to (None, {len(genres)})"
             raise ModelError(f"the network goes from {takes} to {gives}, and not from {needed}.")
         self.genres, self.n_fft, self.hop_length = list(genres), int(n_fft), int(hop_length)
-        # Without the optimiser it was trained by, which is twice as large as the weights.
+        # Leave out the optimiser, which is twice as large as the weights.
         self.network = keras.Model(network.inputs[0], network.outputs[0], name=network.name)
         self.build(takes)
         self.on_features = takes == allowed[0]
 
     @property
     def shortest_segment(self) -> int:
-        """Fewest samples that make a segment, as in `gtzan_mfcc.extraction`."""
-        # As Kaggle's table of the 57 features, they leave out a segment's last sample.
+        """Minimum number of samples of a segment, as in `gtzan_mfcc.extraction`."""
+        # The 57 features leave out the last sample of a segment, as in Kaggle's table.
         return SEGMENT_LENGTH - 1 if self.on_features else audio.shortest_segment(self.hop_length)
 
     def call(self, x: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
-        """Give the probabilities of each genre for what the network takes."""
+        """Compute the probabilities of the genres from the input of the network."""
         return self.network(x, training=training)
 
     def hear(self, segments: np.ndarray) -> np.ndarray:
-        """Give the probabilities of each genre for segments of sound.
+        """Predict the probabilities of the genres for segments of sound.
 
         Parameters
         ----------
@@ -117,15 +117,14 @@ class Classifier(keras.Model):
         Raises
         ------
         ModelError
-            If what the network gives are no probabilities.
+            If the output of the network is not a probability distribution.
         """
         if self.on_features:
             x = features.tabular_features(segments[:, :-1])
         else:
             settings = {"n_fft": self.n_fft, "hop_length": self.hop_length}
             x = features.mfcc(segments, n_mfcc=self.network.input_shape[2], **settings)
-        # Filled up to as many rows as mostly come, since Keras compiles the network anew for each
-        # number of them.
+        # Pad to the usual number of rows: Keras compiles the network for each number of rows.
         missing = -len(x) % audio.SEGMENTS_AT_ONCE
         x = np.concatenate([x, np.zeros((missing, *x.shape[1:]))]).astype("float32")
         with _one_at_a_time:
@@ -136,31 +135,30 @@ class Classifier(keras.Model):
         return probabilities
 
     def get_config(self) -> dict:
-        """Give what the classifier was made with."""
-        network = keras.saving.serialize_keras_object(self.network)
-        settings = {"n_fft": self.n_fft, "hop_length": self.hop_length}
-        return {"network": network, "genres": self.genres, **settings}
+        """Return the arguments of the classifier."""
+        config = {name: getattr(self, name) for name in ("genres", "n_fft", "hop_length")}
+        return config | {"network": keras.saving.serialize_keras_object(self.network)}
 
     @classmethod
     def from_config(cls, config: dict) -> "Classifier":
-        """Make a classifier of what `get_config` gave, in the safe mode that Keras is in."""
+        """Make a classifier from the result of `get_config`, in the current safe mode of Keras."""
         return cls(**config | {"network": keras.saving.deserialize_keras_object(config["network"])})
 
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
-    """What a model hears in a song.
+    """The predicted genres of a song.
 
     Attributes
     ----------
     over_time : pd.DataFrame
-        One row a segment: ``start`` and ``end`` in s, then the probability of each genre.
+        One row per segment: ``start`` and ``end`` in s, then the probability of each genre.
     seconds : float
         Length of the song.
     padded : bool
-        Whether it was too short for a segment, and was repeated until it filled one.
+        Whether the song was shorter than a segment, and was repeated to fill one.
     silent : bool
-        Whether its root mean square is more than 60 dB below full scale: there is hardly any
+        Whether the root mean square is more than 60 dB below full scale. Then there is almost no
         sound, and the genres mean nothing.
 
     See Also
@@ -186,14 +184,14 @@ class Prediction:
 
     @property
     def best_guesses(self) -> str:
-        """The three most probable genres in a line, such as ``"rock 81%, blues 12%, jazz 4%"``."""
+        """The three most probable genres as text, such as ``"rock 81%, blues 12%, jazz 4%"``."""
         return ", ".join(f"{genre} {p:.0%}" for genre, p in self.probabilities.head(3).items())
 
     def __repr__(self) -> str:
-        """Tell the three most probable genres, and how much was heard."""
-        heard = f"{self.seconds:.1f} s, segments: {len(self.over_time)}"
-        heard += ", padded" * self.padded + ", silent" * self.silent
-        return f"Prediction({self.best_guesses}; {heard})"
+        """Show the three most probable genres, the length and the number of segments."""
+        facts = f"{self.seconds:.1f} s, segments: {len(self.over_time)}"
+        facts += ", padded" * self.padded + ", silent" * self.silent
+        return f"Prediction({self.best_guesses}; {facts})"
 
 
 def predict(
@@ -203,23 +201,23 @@ def predict(
     sample_rate: int = SAMPLE_RATE,
     hop_seconds: float = 3.0,
 ) -> Prediction:
-    """Tell the genre of a song: of each segment of it, and of the whole.
+    """Predict the genre of a song: of each segment, and of the whole song.
 
-    A song of hours needs no more memory than one of a minute. One that is too short for a segment,
-    but has half a second, is repeated until it fills one. What is left after the last whole
-    segment, less than 3 s, is not heard, as in `gtzan_mfcc.extraction.extract_mfcc`.
+    The memory does not depend on the length of the song. A song that is shorter than a segment,
+    but has at least half a second, is repeated to fill one. The rest after the last segment, less
+    than 3 s, is not used, as in `gtzan_mfcc.extraction.extract_mfcc`.
 
     Parameters
     ----------
     song : str, Path or np.ndarray [shape=(n,)]
         A file that `gtzan_mfcc.audio.load` reads, or a signal of one channel.
     model : Classifier
-        From `load_pretrained` or `load_model`, or made of a network of yours; or any object with
-        the attributes ``genres`` and ``shortest_segment`` and the method ``hear`` of a Classifier.
+        From `load_pretrained` or `load_model`, or made from your network; or any object with the
+        attributes ``genres`` and ``shortest_segment`` and the method ``hear`` of a Classifier.
     sample_rate : int
-        Sample rate of a signal in Hz; a file knows its own.
+        Sample rate of a signal in Hz; not used for a file.
     hop_seconds : float
-        Seconds from the start of a segment to that of the next; with less than 3 they overlap.
+        Seconds from the start of one segment to the next; below 3, segments overlap.
 
     Returns
     -------
@@ -228,7 +226,7 @@ def predict(
     Raises
     ------
     AudioError
-        If the song cannot be read, or has less than half a second. The message names the file.
+        If the song cannot be read or is shorter than half a second. The message names the file.
     ModelError
         If `model` has no ``hear``.
     TypeError
@@ -265,7 +263,7 @@ def predict(
     times = {"start": start, "end": np.minimum(start + SEGMENT_LENGTH, length)}
     over_time = pd.DataFrame(times) / SAMPLE_RATE
     over_time[model.genres] = probabilities.astype(float)
-    # 60 dB below full scale; quiet music has some 40.
+    # 60 dB below full scale; quiet music is about 40 dB below.
     silent = sum(energy) < 1e-6 * length
     padded = length < model.shortest_segment
     return Prediction(over_time, length / SAMPLE_RATE, padded=padded, silent=bool(silent))
@@ -274,7 +272,7 @@ def predict(
 def predict_files(
     paths: Iterable[str | Path], model: Classifier, *, hop_seconds: float = 3.0, n_jobs: int = -1
 ) -> Iterator[tuple[str | Path, Prediction | AudioError]]:
-    """Tell the genres of many songs, on all cores; a bad file does not end the run.
+    """Predict the genres of many songs on all cores; a bad file does not end the run.
 
     Parameters
     ----------
@@ -283,18 +281,18 @@ def predict_files(
     model, hop_seconds
         As for `predict`.
     n_jobs : int
-        Number of threads; -1 for one a core.
+        Number of threads; -1 for one per core.
 
     Yields
     ------
     path : str or Path
     prediction : Prediction or AudioError
-        In the order of `paths`, each as soon as it is there; the error is not raised.
+        In the order of `paths`, each as soon as it is ready. An AudioError is not raised.
 
     Raises
     ------
     ModelError, ValueError
-        As `predict`.
+        As for `predict`.
 
     See Also
     --------
@@ -307,9 +305,9 @@ def predict_files(
         except AudioError as error:
             return path, error
 
-    # Threads will do: reading, resampling and transforming all let the others run. Python crashes
-    # if it ends while TensorFlow runs, so those that have begun are waited for, but not after
-    # Ctrl-C: the command ends at once then.
+    # Threads are enough: reading, resampling and Fourier transforms release the GIL. Python
+    # crashes if it exits while TensorFlow runs, so wait for running threads. After Ctrl-C do not
+    # wait: the command then exits at once, without Python's own exit.
     pool, wait = ThreadPoolExecutor(joblib.effective_n_jobs(n_jobs)), True
     try:
         yield from pool.map(attempt, paths)
@@ -321,11 +319,12 @@ def predict_files(
 
 
 def load_model(path: str | Path) -> Classifier:
-    """Load a classifier from a file that ``classifier.save`` wrote.
+    """Load a classifier from a file that was written by ``classifier.save``.
 
-    Keras's safe mode refuses a file that brings code with it, as far as Keras's makers know: keep
-    Keras up to date. Nothing bounds the memory or the time that a stranger's network takes. A
-    model with layers of your own is for ``keras.saving.load_model``, which gives a Classifier, too.
+    The safe mode of Keras refuses files that contain code. It may have faults that are still
+    unknown, so keep Keras up to date. There is no limit to the memory or time that a network from
+    others may need. If the model has custom layers, use ``keras.saving.load_model``, which returns
+    a Classifier, too.
 
     Parameters
     ----------
@@ -339,7 +338,7 @@ def load_model(path: str | Path) -> Classifier:
     Raises
     ------
     ModelError
-        If there is no such file, if it is damaged or unsafe, or holds another kind of model.
+        If the file does not exist, is damaged or unsafe, or has another kind of model.
 
     See Also
     --------
@@ -351,30 +350,30 @@ def load_model(path: str | Path) -> Classifier:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         if not isinstance(model, Classifier):
             raise ValueError(f"a {type(model).__name__}, which has no names of genres")
-    except Exception as error:  # Keras raises all sorts of errors for a damaged file.
+    except Exception as error:  # Keras raises many kinds of errors for a damaged file.
         reason = " ".join(str(error).rpartition("Exception encountered: ")[2].split())[:300]
-        raise ModelError(f"{path}: no model that can be loaded: {reason}") from error
+        raise ModelError(f"{path}: not a model that can be loaded: {reason}") from error
     return model
 
 
 def _check_archive(path: Path) -> None:
-    # What has another ending Keras would take for one of its older, unsafe formats.
+    # With another suffix, Keras would try its older, unsafe formats.
     if path.suffix != ".keras" or not path.is_file():
         raise ValueError("there is no file of that name, or it does not end in .keras")
-    # Keras compresses nothing; what does may unpack to more than the memory holds.
+    # Keras does not compress its files. A compressed file may unpack to more than the memory.
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > path.stat().st_size:
-        raise ValueError("an archive that would unpack to more than it holds")
+        raise ValueError("it would unpack to more bytes than the file has")
 
 
 def load_pretrained() -> Classifier:
-    """Load the model that comes with the package; what it can do is in MODEL_CARD.md.
+    """Load the model of the package; MODEL_CARD.md describes its training and accuracy.
 
     Returns
     -------
     classifier : Classifier
-        Of GTZAN's ten genres, on 20 MFCCs.
+        A model of GTZAN's ten genres, on 20 MFCCs.
 
     See Also
     --------

@@ -1,4 +1,4 @@
-"""Divide segments into a training and a test part, once or in k folds, and look for leaks."""
+"""Split segments into a training and a test part, once or in k folds; find replicas."""
 
 import warnings
 
@@ -13,37 +13,36 @@ from sklearn.preprocessing import StandardScaler
 PARTS = ("train", "valid", "test")
 """Parts of the fault-filtered partition."""
 
-Split = tuple[np.ndarray, np.ndarray]
-"""Row positions to train on and to test on [dtype=int]."""
+Split = tuple[np.ndarray, np.ndarray]  # row positions of the training and the test part
 
 
 def split(table: pd.DataFrame, by: str, *, test_size: float = 0.2, seed: int = 0) -> Split:
-    """Divide the rows once, into a training and a test part.
+    """Split the rows once, into a training and a test part.
 
     Parameters
     ----------
     table : pd.DataFrame
-        One row a segment, as for `folds`.
+        One row per segment, as for `folds`.
     by : str
-        What is never divided: ``"segment"`` for rows at random, as in the study, augmented copies
-        and all; or a column of the table, as for `folds`. Rows at random leak: pieces and copies
-        of one recording stand on both sides.
+        The unit that is never split: ``"segment"`` for random rows, including augmented copies, as
+        in the study; or a column of the table, as for `folds`. Random rows leak: pieces and copies
+        of one recording are in both parts.
     test_size : float
-        Share of the rows in the test part. By a column, share of the tracks, up to a half: it
-        comes out as the nearest of 1/2, 1/3, 1/4 and so on, and with few groups only roughly.
+        Share of the rows in the test part. By a column, the share of the tracks, at most 0.5: it
+        is rounded to 1/2, 1/3, 1/4 and so on, and it is approximate if there are few groups.
     seed : int
         Seed of the shuffle.
 
     Returns
     -------
     train, test : np.ndarray [dtype=int]
-        Row positions. By a column, the test part holds original segments only, and about the
-        same share of each genre.
+        Row positions. By a column, the test part has only original segments, and about the same
+        share of each genre.
 
     Raises
     ------
     ValueError
-        If there is no such column, if `test_size` is out of range, or there are too few groups.
+        If there is no such column, `test_size` is out of range, or there are too few groups.
 
     See Also
     --------
@@ -57,29 +56,33 @@ def split(table: pd.DataFrame, by: str, *, test_size: float = 0.2, seed: int = 0
     return folds(table, by, n_folds=round(1 / test_size), seed=seed)[0]
 
 
-def folds(table: pd.DataFrame, by: str, *, n_folds: int = 5, seed: int = 0) -> list[Split]:
-    """Divide the rows into k folds, each of which is the test part once.
+def folds(
+    table: pd.DataFrame, by: str, *, n_folds: int = 5, fewer: bool = False, seed: int = 0
+) -> list[Split]:
+    """Split the rows into k folds, each of which is the test part once.
 
     Parameters
     ----------
     table : pd.DataFrame
-        One row a segment, with the columns ``track``, ``genre``, ``augmentation`` and `by`.
+        One row per segment, with the columns ``track``, ``genre``, ``augmentation`` and `by`.
     by : str
-        What is never divided: ``"segment"`` for rows at random, or the name of a column, such as
-        ``"track"`` or ``"artist"``. A track whose artist is unknown is its own artist. Replicas
-        of a track stay with it, by the column ``replica_of``, if there is one.
+        The unit that is never split: ``"segment"`` for random rows, or the name of a column, such
+        as ``"track"`` or ``"artist"``. A track of unknown artist is a group of its own. If there
+        is a column ``replica_of``, replicas are in the group of their original.
     n_folds : int
         Number of folds.
+    fewer : bool
+        Make fewer folds if a genre has fewer groups, so that each fold tests each genre.
     seed : int
         Seed of the shuffle.
 
     Returns
     -------
     folds : list of (train, test)
-        Row positions, [dtype=int]. Each fold has about the same share of each genre. By a
-        column, test parts hold original segments only, and each track is tested exactly once;
-        but the tracks of a genre with a single group (such as one artist), and all else of that
-        group, train in every fold and are never tested.
+        Row positions [dtype=int]. Each fold has about the same share of each genre. By a column,
+        the test parts have only original segments, and each track is tested exactly once. The
+        exception is a genre with a single group (such as one artist): all tracks of this group
+        are in every training part, and are never tested.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def folds(table: pd.DataFrame, by: str, *, n_folds: int = 5, seed: int = 0) -> l
     Warns
     -----
     UserWarning
-        If there are genres that cannot be tested.
+        If a genre cannot be tested.
 
     See Also
     --------
@@ -103,7 +106,8 @@ def folds(table: pd.DataFrame, by: str, *, n_folds: int = 5, seed: int = 0) -> l
     if single := n_groups.index[n_groups == 1].to_list():
         names = ", ".join(single)
         warnings.warn(f"{names}: only one {by}, which trains and is not tested.", stacklevel=2)
-    # With all that the group has in other genres.
+    n_folds = min(n_folds, n_groups[n_groups > 1].min()) if fewer else n_folds
+    # The tracks of such a group in other genres are not tested, either.
     testable = np.flatnonzero(~np.isin(groups, groups[table["genre"].isin(single)]))
     if (n_groups := len(set(groups[testable]))) < n_folds:
         raise ValueError(f"{n_groups} {by}s, and {n_folds} folds need at least {n_folds}.")
@@ -115,10 +119,10 @@ def folds(table: pd.DataFrame, by: str, *, n_folds: int = 5, seed: int = 0) -> l
 
 
 def fault_filtered(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Split as Kereliuk, Sturm and Larsen (2015) did, without GTZAN's faulty tracks.
+    """Use the partition of Kereliuk, Sturm and Larsen (2015), without GTZAN's faulty tracks.
 
-    443, 197 and 290 tracks of GTZAN; replicas, distorted and mislabelled ones are left
-    out, and nearly no artist stands in two parts. On a corpus with fewer tracks, those it has.
+    It has 443, 197 and 290 tracks of GTZAN. Replicas and distorted or mislabelled tracks are left
+    out, and almost no artist is in two parts. A smaller corpus uses its tracks of each part.
 
     Parameters
     ----------
@@ -128,8 +132,7 @@ def fault_filtered(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndar
     Returns
     -------
     train, valid, test : np.ndarray [dtype=int]
-        Row positions; `valid` is for choosing, such as when to stop. Copies are in `train`
-        alone.
+        Row positions. `valid` is for choices, such as early stopping. Only `train` has copies.
 
     Raises
     ------
@@ -148,14 +151,14 @@ def fault_filtered(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def group(table: pd.DataFrame, by: str) -> np.ndarray:
-    """Name the group of each row, such as its artist; where it is unknown, the track.
+    """Return the group of each row, such as its artist; if it is unknown, the track.
 
-    Replicas of a track are in its group. What is in two groups for that reason makes them one.
+    Replicas are in the group of their original. If this links two groups, they are merged.
 
     Parameters
     ----------
     table : pd.DataFrame
-        With the columns ``track`` and `by`; and ``replica_of``, if replicas are known.
+        With the columns ``track`` and `by`, and ``replica_of`` if replicas are known.
     by : str
         A column, such as ``"track"`` or ``"artist"``.
 
@@ -177,7 +180,7 @@ def group(table: pd.DataFrame, by: str) -> np.ndarray:
     track, named = (table[column].astype(object).reset_index(drop=True) for column in ("track", by))
     named = named.where(named.notna(), track).astype(str)
     if "replica_of" in table:
-        # A graph: each track is joined to its group and to its original.
+        # A graph that connects each track with its group and with its original.
         original = table["replica_of"].astype(object).reset_index(drop=True)
         ends = pd.concat(["group " + named, ("track " + original).dropna()])
         starts = "track " + track.astype(str).loc[ends.index]
@@ -189,10 +192,10 @@ def group(table: pd.DataFrame, by: str) -> np.ndarray:
 
 
 def find_replicas(x: np.ndarray, table: pd.DataFrame, *, limit: float = 0.25) -> pd.Series:
-    """Find recordings that a corpus holds twice, by equal or nearly equal features.
+    """Find recordings that are in a corpus twice, by equal or nearly equal features.
 
-    Of the 20 pairs that are known among 493 tracks of GTZAN it finds 12, and no false one; the
-    others begin at another place of the recording (notebook 6).
+    Of the 20 known pairs among 493 tracks of GTZAN, it finds 12, and no false pair. The other
+    pairs start at different positions in the recording (notebook 6).
 
     Parameters
     ----------
@@ -201,14 +204,14 @@ def find_replicas(x: np.ndarray, table: pd.DataFrame, *, limit: float = 0.25) ->
     table : pd.DataFrame
         The track of each row, in the column ``track``.
     limit : float
-        Greatest distance of two tracks: the root mean square, over the features, of the
-        differences between their means, in standard deviations over all tracks.
+        Maximum distance of two tracks: the root mean square, over the features, of the difference
+        of their means, in standard deviations over all tracks.
 
     Returns
     -------
     replica_of : pd.Series
-        For each track that has an earlier replica, the first of these; indexed by track. Map it
-        to a column ``replica_of`` for `folds`.
+        For each track with an earlier replica, the first one; indexed by track. Map it to a
+        column ``replica_of`` for `folds`.
 
     See Also
     --------

@@ -1,4 +1,4 @@
-"""Make a stand-in corpus from NumPy alone: ten synthetic genres, not music, no licence."""
+"""Make a synthetic corpus of ten genres with NumPy, for use without GTZAN; it is not music."""
 
 import tempfile
 from pathlib import Path
@@ -9,10 +9,10 @@ from filelock import FileLock
 
 from gtzan_mfcc.audio import SAMPLE_RATE
 
-# Bars a minute, chord (semitones above its root), patterns; then of each note: slope (harmonic k
-# has the amplitude k ** -slope), attack (seconds until it is at its loudest), length in seconds.
-# A pattern is one bar, each character an equal share of it: "." nothing, "x" the chord, "b" its
-# lowest note an octave down, a digit that note of it an octave up.
+# Bars per minute, chord (semitones above its root), patterns; then for each note: slope (harmonic
+# k has the amplitude k ** -slope), attack (seconds until the maximum), length in seconds.
+# A pattern is one bar, divided equally between its characters: "." is a rest, "x" the chord, "b"
+# its lowest note an octave down, a digit that note of the chord an octave up.
 _GENRES = {
     "arpeggio": (30, (0, 3, 7), "x....... 0121012101210121 b.b.", 1.0, 0.01, 0.4),
     "bells": (18, (0, 4, 7), "x.x. 2..1..0.", 1.7, 0.002, 1.6),
@@ -27,20 +27,20 @@ _GENRES = {
 }
 
 GENRES: tuple[str, ...] = tuple(_GENRES)
-"""The ten genres, in alphabetical order; none is one of GTZAN's."""
+"""The ten genres, in alphabetical order; they differ from GTZAN's."""
 
-_ROOTS = (0, 5, 7, 0)  # Semitones from the key note to the root of each bar's chord, in turn.
+_ROOTS = (0, 5, 7, 0)  # Semitones from the key note to the root of the chord, bar by bar.
 
-# The part all tracks of an artist are in; five artists play the tracks of a genre in turn.
+# The part for all tracks of each artist; five artists take turns at the tracks of a genre.
 _PARTITION_OF_ARTIST = ("train", "test", "train", "valid", "train")
 
 
 def _note(semitones: float, slope: float, attack: float, length: float) -> np.ndarray:
-    """Give one note: a sum of harmonics that rises, then dies away."""
+    """Make one note: a sum of harmonics with an attack and a decay."""
     frequency = 130.8 * 2 ** (semitones / 12)
-    # No harmonic above 10 kHz, where it would fold back as a false tone.
+    # No harmonics above 10 kHz, to avoid aliasing.
     harmonics = np.arange(1.0, min(40, 10_000 / frequency))
-    # Reading one cycle over and over costs a tenth of adding up the sines.
+    # Repeating one cycle takes a tenth of the time of adding sines.
     cycle = np.fft.irfft(-1j * np.append(0, harmonics**-slope), 4096)
     t = np.arange(int(length * SAMPLE_RATE)) / SAMPLE_RATE
     y = cycle[(4096 * frequency * t).astype(int) % 4096] / np.abs(cycle).max()
@@ -55,8 +55,8 @@ def make_track(genre: str, number: int, *, seed: int = 0, seconds: float = 30.0)
     genre : str
         One of `GENRES`.
     number : int
-        Number of the track in its genre, from 0. Every genre has five artists; who plays
-        the track depends on its number alone.
+        Number of the track in its genre, from 0. Every genre has five artists; the artist depends
+        only on the number.
     seed : int
         Seed of the corpus. The same genre, number, seed and length give the same track.
     seconds : float
@@ -74,7 +74,7 @@ def make_track(genre: str, number: int, *, seed: int = 0, seconds: float = 30.0)
 
     See Also
     --------
-    gtzan_mfcc.dataset.load_tracks : Makes and uses this corpus where no GTZAN is found.
+    gtzan_mfcc.dataset.load_tracks : Makes and uses this corpus if there is no GTZAN.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def make_track(genre: str, number: int, *, seed: int = 0, seconds: float = 30.0)
     artist, rng = np.random.default_rng([*stream, 0]), np.random.default_rng([*stream, 1 + number])
 
     def vary(spread: float, size: int | None = None) -> np.ndarray:
-        """Draw a habit of the artist, and how this track departs from it."""
+        """Draw a value of the artist plus a deviation of this track."""
         return spread * (artist.normal(size=size) + 0.5 * rng.normal(size=size))
 
     bars, chord, patterns, *voice = _GENRES[genre]
@@ -97,32 +97,32 @@ def make_track(genre: str, number: int, *, seed: int = 0, seconds: float = 30.0)
     for pattern in patterns.split():
         level = 10 ** (vary(1.5) / 20)
         for i in range(n // bar + 1):
-            # A pattern rests in one bar of five, so that no two segments are alike.
+            # One bar in five is a rest, so that segments differ.
             for step, mark in enumerate(pattern if rng.random() < 0.8 else ""):
                 at = i * bar + step * bar // len(pattern)
                 for tone in tones.get(mark, ()):
                     sound = level * rng.uniform(0.5, 1) * _note(key + _ROOTS[i % 4] + tone, *voice)
                     y[at : at + len(sound)] += sound[: max(0, n - at)]
-    # Loud, so that MFCCs have a size at which the CNN trains well.
+    # The level is high, because the CNN trains well on MFCCs of this size.
     return np.tanh(0.35 * y / np.sqrt(np.mean(y**2))).astype(np.float32)
 
 
 def make_corpus(
     folder: str | Path, *, tracks_per_genre: int = 6, seed: int = 0, seconds: float = 15.0
 ) -> Path:
-    """Make the toy corpus in GTZAN's layout, unless it is there already.
+    """Make the toy corpus in GTZAN's layout, unless it exists.
 
     Writes ``<folder>/<genre>/<genre>.00000.wav`` and so on (mono, 22,050 Hz, 16 bits), and
-    ``tracks.csv`` (``track``, ``artist``, ``fault_filtered``; no artist stands in two parts).
-    The folder appears when all of it is written. ``<folder>.lock`` stays behind: of several
-    processes one makes the corpus, and the others wait for it.
+    ``tracks.csv`` (``track``, ``artist``, ``fault_filtered``; no artist is in two parts). The
+    folder appears when it is complete. If several processes call this, one makes the corpus, and
+    the others wait for its lock, ``<folder>.lock``, which is not removed.
 
     Parameters
     ----------
     folder : str or Path
-        Where to. If it holds anything, it is left as it is.
+        The folder to make. A folder that is not empty is not changed.
     tracks_per_genre : int
-        How many tracks each of the ten genres has; with five or more, all five artists.
+        Number of tracks of each of the ten genres; with five or more, all five artists occur.
     seed : int
         Seed of the tracks.
     seconds : float
@@ -135,7 +135,7 @@ def make_corpus(
 
     See Also
     --------
-    gtzan_mfcc.dataset.load_tracks : Makes and uses this corpus where no GTZAN is found.
+    gtzan_mfcc.dataset.load_tracks : Makes and uses this corpus if there is no GTZAN.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Train models: one `fit` for networks, and how each model of the project is trained."""
+"""Train models: `fit` for any network, and a function for each kind of model of the project."""
 
 import math
 from collections.abc import Callable
@@ -32,50 +32,48 @@ def fit(
     Parameters
     ----------
     model : keras.Model
-        From `gtzan_mfcc.models`; trained in place.
+        Such as from `gtzan_mfcc.models`; trained in place.
     x : np.ndarray [shape=(n, ...)]
         Training input.
     labels : np.ndarray [shape=(n,), dtype=int]
         Genre of each row as an index.
     validation : tuple of np.ndarray, optional
-        Input and labels on which each epoch is scored.
+        Input and labels for the validation after each epoch.
     epochs : int
-        At most so many passes over the training part.
+        Maximum number of epochs.
     batch_size : int
-        Rows in a step.
+        Number of rows per step.
     learning_rate : float or Keras schedule
-        Adam's.
+        Learning rate of Adam.
     patience : int, optional
-        Stop when the validation loss has not fallen for so many epochs, and go back to
-        the weights of the best one. With None, or without `validation`, all epochs are run.
+        Stop if the validation loss has not fallen for this number of epochs, and restore the
+        weights of the best epoch. With None, or without `validation`, all epochs are run.
     sample_weight : np.ndarray [shape=(n,)], optional
-        How much each row counts in the loss; all the same by default.
+        Weight of each row in the loss; equal by default.
     seed : int
         Seed of the shuffle.
 
     Returns
     -------
     history : pd.DataFrame
-        One row an epoch, counted from 1: ``accuracy``, ``loss`` and, with `validation`,
-        ``val_accuracy``, ``val_loss``. Training values are means over the epoch, with dropout on.
+        One row per epoch, counted from 1: ``accuracy``, ``loss`` and, with `validation`,
+        ``val_accuracy``, ``val_loss``. Training values are means over the epoch, with dropout.
 
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
     """
     keras.utils.set_random_seed(seed)
-    # Going back to Python after each step takes time; the weights that come out are the same.
-    settings = {"metrics": ["accuracy"], "steps_per_execution": 8}
-    adam = keras.optimizers.Adam(learning_rate)
-    model.compile(adam, "sparse_categorical_crossentropy", **settings)
+    # Eight steps per call save time; the weights are the same.
+    adam, loss = keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy"
+    model.compile(adam, loss, metrics=["accuracy"], steps_per_execution=8)
     callbacks = []
     if patience is not None and validation is not None:
         callbacks = [keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)]
     settings = {"epochs": epochs, "batch_size": batch_size, "callbacks": callbacks, "verbose": 0}
     settings |= {"validation_data": validation, "sample_weight": sample_weight}
     fitted = model.fit(x, labels, **settings)
-    index = pd.RangeIndex(1, len(fitted.epoch) + 1, name="epoch")
-    return pd.DataFrame(fitted.history, index=index)
+    return pd.DataFrame(fitted.history, np.add(fitted.epoch, 1)).rename_axis("epoch")
 
 
 def fit_network(
@@ -90,23 +88,23 @@ def fit_network(
 ) -> keras.Model:
     """Train a network on all rows, with `fit` and without early stopping.
 
-    Early stopping needs rows to stop by, which are then lost to training. Under the study's
-    split, it takes the study's CNN back to its 7th to 11th epoch (notebook 4).
+    Early stopping would need a validation part, and leave fewer rows for training. Under the
+    study's split, it restores the study's CNN of epoch 7 to 11 (notebook 4).
 
     Parameters
     ----------
     segments : Segments
-        From `gtzan_mfcc.extraction.extract_mfcc`, or rows of your own.
+        From `gtzan_mfcc.extraction.extract_mfcc`, or your own.
     rows : np.ndarray [shape=(n,), dtype=int]
         Rows to train on.
     network : str or function
-        A Keras model's ``to_json()``: its layers without their weights. Or a function that builds
-        a model from the shape of a row, the number of genres and a keyword ``seed``. It ends in
-        one probability for each genre.
+        The result of ``to_json()`` of a Keras model: its layers without the weights. Or a function
+        that builds a model from the shape of a row, the number of genres and a keyword ``seed``.
+        The output must be one probability per genre.
     standardise : bool
-        Give the function ``mean`` and ``variance`` of the rows, too.
+        Also pass ``mean`` and ``variance`` of the rows to the function.
     epochs : int
-        Passes over the rows.
+        Number of epochs.
     seed : int
         Seed of the weights and the training.
     **settings
@@ -132,9 +130,10 @@ def fit_network(
 
 
 def fit_svm(segments: Segments, rows: np.ndarray, *, c: float = 10.0) -> Pipeline:
-    """Train a support vector machine on statistics of each coefficient over a segment.
+    """Train a support vector machine on statistics of the MFCCs of each segment.
 
-    `gtzan_mfcc.features.mfcc_statistics`, standardised; radial basis functions.
+    Its input is `gtzan_mfcc.features.mfcc_statistics`, standardised. The kernel is a radial basis
+    function.
 
     Parameters
     ----------
@@ -143,12 +142,12 @@ def fit_svm(segments: Segments, rows: np.ndarray, *, c: float = 10.0) -> Pipelin
     rows : np.ndarray [shape=(n,), dtype=int]
         Rows to train on.
     c : float
-        The lower, the smoother.
+        Regularisation parameter: a lower value means stronger regularisation.
 
     Returns
     -------
     classifier : sklearn Pipeline
-        Takes MFCCs [shape=(n, frames, n_mfcc)], as a network does.
+        Its input is MFCCs [shape=(n, frames, n_mfcc)], as for a network.
 
     See Also
     --------
@@ -162,11 +161,11 @@ def fit_svm(segments: Segments, rows: np.ndarray, *, c: float = 10.0) -> Pipelin
 def fit_statistics_mlp(
     segments: Segments, rows: np.ndarray, *, members: int = 3, epochs: int = 25, seed: int = 0
 ) -> keras.Model:
-    """Train networks of `gtzan_mfcc.models.mlp` on statistics of MFCCs, and average them.
+    """Train several `gtzan_mfcc.models.mlp` on statistics of MFCCs, and average their outputs.
 
-    Adam with a learning rate that falls from 0.002 to 0 along a cosine; batches of 256 rows, or
-    fewer where an epoch would have less than sixteen of them. All epochs are run, so that no row
-    is needed to stop by. Each genre counts the same, and in it each track, whatever its length.
+    The learning rate of Adam falls from 0.002 to 0 along a cosine. A batch has 256 rows, or fewer
+    if an epoch would have less than 16 batches. All epochs are run, so no validation part is
+    needed. All genres have the same weight, and so do all tracks of a genre.
 
     Parameters
     ----------
@@ -179,12 +178,12 @@ def fit_statistics_mlp(
     epochs : int
         Epochs of each network.
     seed : int
-        Seed of all of them; each gets one of its own from it.
+        The seed of each network is derived from it.
 
     Returns
     -------
     model : keras.Model
-        A single model, whose output is the mean of the members' probabilities.
+        One model, whose output is the mean of the probabilities of all networks.
 
     See Also
     --------
@@ -192,7 +191,7 @@ def fit_statistics_mlp(
     """
     x, labels = segments.mfcc[rows], segments.labels[rows]
     statistics = models.statistics(*x.shape[1:], mean=x.mean((0, 1)), variance=x.var((0, 1)))
-    # Once, and not in each epoch: nothing in them is trained.
+    # Compute the statistics once, not in each epoch: they have no trainable weights.
     x = statistics.predict(x, batch_size=512, verbose=0)
     track = segments.table["track"].iloc[rows]
     weight = 1 / track.map(track.value_counts()).to_numpy(float)
@@ -201,9 +200,8 @@ def fit_statistics_mlp(
     schedule = keras.optimizers.schedules.CosineDecay(2e-3, epochs * math.ceil(len(x) / batch))
     sizes = x.shape[1], segments.mfcc.shape[2] - 1, len(segments.genres)
     settings = {"learning_rate": schedule, "batch_size": batch, "sample_weight": weight}
-    trained = []
-    for member_seed in range(seed * 1000, seed * 1000 + members):
-        model = models.mlp(*sizes, seed=member_seed)
-        fit(model, x, labels, epochs=epochs, seed=member_seed, **settings)
-        trained.append(model)
-    return models.average(statistics, trained)
+    seeds = range(seed * 1000, seed * 1000 + members)
+    networks = [models.mlp(*sizes, seed=each) for each in seeds]
+    for each, network in zip(seeds, networks):
+        fit(network, x, labels, epochs=epochs, seed=each, **settings)
+    return models.average(statistics, networks)

@@ -10,8 +10,8 @@ SHARED = PROJECT.parent / "shared" / "gtzan"
 
 
 def quick_network(frames=130, n_mfcc=13, n_genres=3, seed=0):
-    """Make an untrained network that is quick, and hears every frame."""
-    from gtzan_mfcc._keras import keras  # Not every test has to wait for TensorFlow.
+    """Make a small untrained network whose output depends on every frame."""
+    from gtzan_mfcc._keras import keras  # Import TensorFlow only for the tests that need it.
 
     keras.utils.set_random_seed(seed)
     layers = keras.layers
@@ -25,13 +25,13 @@ def quick_network(frames=130, n_mfcc=13, n_genres=3, seed=0):
     )
 
 
-# Read before the fixture below hides GTZAN_DIR from the tests: its tracks lie beside the rest.
+# Read here, because the fixture below hides GTZAN_DIR from the tests.
 GTZAN = Path(os.environ["GTZAN_DIR"]).parent if os.environ.get("GTZAN_DIR") else None
 
 
 @pytest.fixture(autouse=True)
 def _no_traces(monkeypatch, tmp_path_factory):
-    """Tests neither see the user's corpus nor write into the project."""
+    """Hide the user's corpus from the tests, and let them write to a temporary folder."""
     for name in ("GTZAN_DIR", "SNAPSHOTS_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BUILD_DIR", str(tmp_path_factory.mktemp("build")))
@@ -39,7 +39,7 @@ def _no_traces(monkeypatch, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def reference() -> Path:
-    """Folder with `lossless` tracks and Kaggle's `reference` tables."""
+    """Return the folder with `lossless` tracks and Kaggle's `reference` tables."""
     for folder in filter(None, (GTZAN, SHARED)):
         if (folder / "lossless").is_dir() and (folder / "reference").is_dir():
             return folder
@@ -48,7 +48,7 @@ def reference() -> Path:
 
 @pytest.fixture(scope="session")
 def toy_corpus(tmp_path_factory) -> Path:
-    """Two tracks of each toy genre, as load_tracks takes them."""
+    """Make a corpus with two tracks of each toy genre."""
     from gtzan_mfcc import toy
 
     return toy.make_corpus(tmp_path_factory.mktemp("toy") / "toy", tracks_per_genre=2)
@@ -56,7 +56,7 @@ def toy_corpus(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def tone() -> np.ndarray:
-    """Make 3.5 s of a chord that fades, with a little noise: music enough for every feature."""
+    """Make 3.5 s of a chord that fades, with some noise, for which all features are defined."""
     seconds = np.arange(int(3.5 * 22_050)) / 22_050
     chord = sum(np.sin(2 * np.pi * f * seconds) for f in (220, 277.2, 329.6))
     noise = np.random.default_rng(0).standard_normal(len(seconds))
@@ -65,7 +65,7 @@ def tone() -> np.ndarray:
 
 @pytest.fixture
 def small_corpus(tmp_path, tone) -> Path:
-    """Two made-up genres with two short tracks each."""
+    """Make a corpus of two genres with two short tracks each."""
     for genre, gain in (("loud", 1.0), ("quiet", 0.1)):
         (tmp_path / "corpus" / genre).mkdir(parents=True)
         for k in range(2):

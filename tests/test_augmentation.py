@@ -4,14 +4,14 @@ import random
 import numpy as np
 import pytest
 
-from gtzan_mfcc import audio, augmentation, features, toy
+from gtzan_mfcc import augmentation
 from gtzan_mfcc._librosa import librosa
 
 each = pytest.mark.parametrize(
     "function", augmentation.AUGMENTATIONS.values(), ids=augmentation.AUGMENTATIONS
 )
 
-# Those whose strength is fixed, and that make nothing up.
+# The functions without random draws.
 FIXED = [augmentation.clip, augmentation.shorten]
 FIXED += [
     function
@@ -22,7 +22,7 @@ FIXED += [
 
 @pytest.fixture
 def batch(tone) -> np.ndarray:
-    """Four signals of different loudness, of which the last is the first again."""
+    """Make four signals of different levels; the last is equal to the first."""
     signals = tone[: 3 * 16_384].reshape(3, 16_384)
     return signals[[0, 1, 2, 0]] * np.array([[1], [0.5], [0.01], [1]], np.float32)
 
@@ -39,37 +39,11 @@ def test_gain_and_noise_are_the_studys_formulas_for_the_same_draws(batch):
     np.testing.assert_allclose(augmentation.white_noise(batch, seed=4), noisy, atol=1e-7)
 
 
-def check_against_librosa(signals, semitones, sample_rate=22_050):
-    shifted = augmentation.pitch_scale(signals, seed=0, semitones=[semitones])
-    expected = [
-        librosa.effects.pitch_shift(signal, sr=sample_rate, n_steps=semitones) for signal in signals
-    ]
-    np.testing.assert_allclose(shifted, expected, atol=1e-4 * max(1, np.abs(signals).max()))
-    np.testing.assert_allclose(features.mfcc(shifted), features.mfcc(np.array(expected)), atol=0.1)
-
-
-@pytest.mark.parametrize("semitones", [-3, -2, -1, 2, -0.5])
-def test_pitch_scale_has_librosas_values(batch, semitones):
-    check_against_librosa(batch, semitones)
-    with_offset = np.float32(0.3) + batch[:1]
-    check_against_librosa(with_offset, semitones, sample_rate=16_000)
-
-
-@pytest.mark.parametrize("name", ["noise", "clicks", "low tone", "toy"])
-def test_pitch_scale_has_librosas_values_on_all_kinds_of_signals(name):
-    t = np.arange(66_150)
-    signals = {
-        "noise": np.random.default_rng(0).uniform(-1, 1, 66_150),
-        "clicks": (t % 9_000 == 0).astype(float),
-        "low tone": np.sin(2 * np.pi * 55 * t / 22_050),
-        "toy": toy.make_track("waltz", 0, seconds=3),
-    }
-    check_against_librosa(signals[name].astype(np.float32)[np.newaxis], -2)
-
-
-def test_pitch_scale_has_librosas_values_on_music(reference):
-    path = sorted((reference / "lossless").glob("*.flac"))[0]
-    check_against_librosa(next(audio.segments(audio.load(path)))[:3], -1)
+@pytest.mark.parametrize("semitones", [-3, 2, -0.5])
+def test_pitch_scale_has_librosas_values_for_each_signal(batch, semitones):
+    shifted = augmentation.pitch_scale(batch, seed=0, semitones=[semitones])
+    expected = [librosa.effects.pitch_shift(y, sr=22_050, n_steps=semitones) for y in batch]
+    np.testing.assert_allclose(shifted, expected, atol=1e-4)
 
 
 def test_pitch_falls_by_one_two_or_three_whole_semitones():
@@ -104,11 +78,11 @@ def test_the_seed_decides_and_nothing_else(batch, function):
     state = np.random.get_state()[1].copy()
     np.testing.assert_array_equal(first, function(batch, seed=[3, 1]))
     np.testing.assert_array_equal(first, function(batch, seed=np.random.default_rng([3, 1])))
-    # Each signal is drawn for, unless the strength is fixed.
+    # Each signal has its own draws, unless the strength is fixed.
     draws = function not in FIXED
     assert draws != np.allclose(first, function(batch, seed=[3, 2]), rtol=1e-3, atol=1e-6)
     assert draws != np.allclose(first[0], first[3], rtol=1e-3, atol=1e-6)
-    # Neither the input nor NumPy's global generator is changed.
+    # The input and NumPy's global generator do not change.
     np.testing.assert_array_equal(batch, before)
     np.testing.assert_array_equal(state, np.random.get_state()[1])
 
@@ -127,12 +101,12 @@ def test_batches_do_not_matter(batch, function):
 
 @pytest.fixture
 def noise() -> np.ndarray:
-    """A minute of white noise in segments of 3 s."""
+    """Make a minute of white noise in segments of 3 s."""
     return np.random.default_rng(1).standard_normal((20, 66_150), dtype=np.float32) / 10
 
 
 def spectrum(signals: np.ndarray) -> np.ndarray:
-    """Give the power in dB at every kHz, from 0 to 11."""
+    """Compute the power in dB in bands of 1 kHz, from 0 to 11 kHz."""
     power = np.square(np.abs(np.fft.rfft(signals))).mean(axis=0)
     return 10 * np.log10([power[3_000 * k + 30 : 3_000 * k + 1_500].mean() for k in range(11)])
 

@@ -1,4 +1,4 @@
-"""Every bad sound file ends in a result, or in an error that says what is wrong and what to do."""
+"""A bad sound file gives a result, or an error that says what is wrong and what to do."""
 
 import os
 import re
@@ -20,12 +20,12 @@ AGAIN, EXPORT = "download it again", "export the file again"
 
 
 def put(at, new):
-    """Write something over the bytes from a place on."""
+    """Overwrite the bytes from a position on."""
     return lambda b: b[:at] + new + b[at + len(new) :]
 
 
 def sound(y, rate=22_050):
-    """Put other samples into the file."""
+    """Replace the samples of the file."""
 
     def write(b):
         with tempfile.TemporaryFile() as file:
@@ -36,13 +36,13 @@ def sound(y, rate=22_050):
     return write
 
 
-# In these WAV files the channels stand at byte 22, the sample rate at 24, the size of the samples
-# at 40, and the samples at 44. The error's message must match the expression.
+# In these WAV files, the number of channels is at byte 22, the sample rate at 24, the size of the
+# samples at 40, and the samples at 44. The message of the error must match the expression.
 REFUSED = {
     "empty.wav": (lambda b: b"", "the file is empty; copy or download it again"),
     "page.wav": (lambda b: PAGE, f"not a sound file .*Format not recognised.*; {AGAIN}"),
     "page.mp3": (lambda b: PAGE, f"not a sound file .*Format not recognised.*; {AGAIN}"),
-    # By such names libsndfile would take anything for sound.
+    # libsndfile would accept any file with such a name.
     "page.snd": (lambda b: PAGE, f"not a sound file .*; {AGAIN}"),
     "page.gsm": (lambda b: PAGE, f"not a sound file .*; {AGAIN}"),
     "noise.wav": (lambda b: NOISE, f"not a sound file .*; {AGAIN}"),
@@ -67,7 +67,7 @@ REFUSED = {
 }
 
 HEARD = {
-    # A program that writes to a pipe cannot know the size.
+    # A program that writes to a pipe does not know the size.
     "pipe.wav": put(40, b"\xff\xff\xff\x7f"),
     "ffmpeg.wav": put(40, b"\xff\xff\xff\xff"),
     "pipe.au": put(8, b"\xff\xff\xff\xff"),
@@ -80,7 +80,7 @@ HEARD = {
 
 @pytest.fixture
 def spoil(tmp_path, tone):
-    """Write a file of that name, its bytes passed through a function."""
+    """Write a sound file with this name, and change its bytes by a function."""
 
     def spoil(name, change):
         path = tmp_path / name
@@ -94,7 +94,7 @@ def spoil(tmp_path, tone):
 
 
 def refusal(path):
-    """Load what cannot be loaded, and give the error's message after the path."""
+    """Load a file that cannot be loaded; return the message without the path."""
     with pytest.raises(audio.AudioError) as caught:
         audio.load(path)
     message, given, name = str(caught.value), f"{path}: ", f"{Path(path)}: "
@@ -122,7 +122,7 @@ def test_an_odd_file_is_heard_in_full(spoil, tone, name):
 def test_a_file_cut_short_is_refused_or_shorter(spoil, tone, ending, share):
     path = spoil(f"a.{ending}", lambda b: b[: int(share * len(b))])
     if ending == "ogg" and share > 0.1:
-        # It says nowhere how long it is.
+        # An OGG file does not contain its length.
         assert 0 < len(audio.load(path)) < len(tone)
     else:
         assert AGAIN in refusal(path)
@@ -152,7 +152,7 @@ def test_what_is_no_regular_file_is_refused_at_once(monkeypatch, tmp_path):
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket.wav")
     names = sorted(map(str, Path().glob("*.wav")))
-    # In a process of its own, as it might wait for ever.
+    # In another process, because it could wait for ever.
     code = (
         "import sys; from gtzan_mfcc import audio\n"
         "for path in sys.argv[1:]:\n"
@@ -175,7 +175,7 @@ def test_a_file_with_a_name_in_another_encoding_is_read(tmp_path, tone):
 
 
 def test_what_may_not_be_read_is_refused(tone):
-    # Not in tmp_path, which nobody but its owner may enter. Root may read anything.
+    # Not in tmp_path, which only its owner may enter. Root may read all files.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "locked.wav")
         soundfile.write(path, tone, 22_050)

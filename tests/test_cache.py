@@ -1,4 +1,4 @@
-"""What was computed is kept, whatever happens, and never taken for something else."""
+"""Finished results are kept after any failure, and used only if they are up to date."""
 
 import contextlib
 import ctypes
@@ -24,11 +24,11 @@ from gtzan_mfcc import _cache, audio, augmentation, dataset, extraction
 from gtzan_mfcc._librosa import librosa
 
 NAMES = [f"{genre}.{k:05d}" for genre in ("loud", "quiet") for k in range(3)]
-# Not a sound file. It is looked at again whenever there is something to do, which takes no time.
+# Not a sound file. Each run that computes anything tries it again.
 BAD = "loud.00002"
 SETTINGS = {"augmentations": ["random_gain", "white_noise"], "n_jobs": 1, "progress": False}
 
-# Programs of their own, for which the package is imported once, so that they start in no time.
+# Other processes. The package is imported once for all of them, so they start fast.
 PROGRAMS = multiprocessing.get_context("forkserver")
 PROGRAMS.set_forkserver_preload(["gtzan_mfcc.extraction"])
 
@@ -40,7 +40,7 @@ def sing(path, seconds, seed=1):
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Path:
-    """Six tracks of one to three segments, of which the third is no sound."""
+    """Make six tracks of one to three segments; the third is not a sound file."""
     folder = tmp_path_factory.mktemp("cache") / "corpus"
     for k, name in enumerate(NAMES):
         path = folder / name.partition(".")[0] / f"{name}.wav"
@@ -60,14 +60,14 @@ def extract(tracks, cache, **settings) -> extraction.Segments:
 
 
 def content(cache) -> dict[str, bytes]:
-    """All finished files; the locks are empty."""
+    """Read all finished files; the locks are empty."""
     files = [path for path in cache.rglob("*.*") if ".unfinished-" not in path.name]
     return {str(path.relative_to(cache)): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")
 def unbroken(tracks, tmp_path_factory) -> Path:
-    """The cache of a run that nothing disturbed."""
+    """Make the cache of a run without interruption."""
     cache = tmp_path_factory.mktemp("unbroken")
     extract(tracks, cache)
     return cache
@@ -79,7 +79,7 @@ def cache(tmp_path) -> Path:
 
 
 def note_reading(note, patch):
-    """Tell the names of the tracks that are read to be computed in this process, as they are."""
+    """Call `note` with the name of each track that this process reads."""
     blocks = audio.blocks
     patch.setattr(audio, "blocks", lambda path: note(Path(path).stem) or blocks(path))
 
@@ -93,7 +93,7 @@ def computed(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def start():
-    """Start a function of this module as a program, and end it, and its workers, with the test."""
+    """Start a function of this module in a process; kill it and its workers after the test."""
     started = []
 
     def start(function, *args):
@@ -109,7 +109,7 @@ def start():
 
 
 def extract_and_die(tracks, cache, function_name, call, n_jobs):
-    """Die at the end of a call of a function that writes files."""
+    """Kill this process at the end of a call of a function that writes files."""
     os.setsid()
     function, calls = pkgutil.resolve_name(function_name), itertools.count()
 
@@ -136,7 +136,7 @@ def extract_and_die(tracks, cache, function_name, call, n_jobs):
     ],
     ids=["writing a track", "with workers", "between tracks", "joining them", "at the end"],
 )
-def test_a_run_that_is_killed_goes_on(
+def test_a_run_that_was_killed_continues(
     start, tracks, cache, unbroken, computed, function, call, n_jobs, left
 ):
     program = start(extract_and_die, tracks, cache, function, call, n_jobs)
@@ -161,13 +161,13 @@ def fail(*_, **__):
     ],
     ids=["interrupted", "strict", "error"],
 )
-def test_a_run_that_is_ended_with_workers_says_nothing_more_and_goes_on(
+def test_a_stopped_run_with_workers_prints_nothing_and_can_continue(
     tracks, cache, unbroken, monkeypatch, capfd, recwarn, settings, error
 ):
     with monkeypatch.context() as patch:
         patch.setitem(augmentation.AUGMENTATIONS, "fail", fail)
         if error is KeyboardInterrupt:
-            # Not by a signal, which a process in the background may ignore.
+            # Not by a signal, because a background process may ignore it.
             patch.setattr(np, "save", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(error):
             extract(tracks, cache, n_jobs=2, **settings)
@@ -188,7 +188,7 @@ def test_strict_does_no_work_behind_the_first_bad_file(tracks, cache, computed):
 
 
 def extract_and_log(tracks, cache, log, barrier):
-    """Extract together with other programs; write down which tracks are computed here."""
+    """Extract at the same time as other processes; log the tracks that this process computes."""
     note_reading(log.put, pytest.MonkeyPatch())
     barrier.wait()
     extract(tracks, cache)
@@ -204,7 +204,7 @@ def test_programs_at_work_at_the_same_time_do_not_disturb_each_other(
         program.join()
         assert program.exitcode == 0
     if step == 1:
-        # The second waits for the first, and takes what that has made.
+        # The second process waits for the first, and uses its result.
         assert [log.get() for _ in NAMES] == NAMES
         assert log.empty()
     segments = extract(tracks[::step], cache)
@@ -251,9 +251,7 @@ def test_a_damaged_file_is_made_again(tracks, cache, unbroken, computed, kind, d
     assert content(cache) == content(unbroken)
 
 
-def test_a_file_that_cannot_be_used_for_a_while_is_taken_when_it_can(
-    tracks, cache, unbroken, monkeypatch
-):
+def test_a_file_that_could_not_be_read_is_tried_again(tracks, cache, unbroken, monkeypatch):
     faults = [OSError("no such server"), PermissionError("no"), librosa.ParameterError("odd")]
 
     def unreachable(path):
@@ -264,7 +262,7 @@ def test_a_file_that_cannot_be_used_for_a_while_is_taken_when_it_can(
         patch.setattr(audio, "blocks", unreachable)
         assert extract(tracks, cache).left_out["track"].to_list() == NAMES[:3]
     extract(tracks[1:], cache)
-    # The joined array of all tracks does not fit any more.
+    # The joined array of all tracks is out of date now.
     segments = extract(tracks, cache)
     assert len(segments.mfcc) == len(segments.table) == 9 * 3
     assert content(cache).items() >= content(unbroken).items()
@@ -308,7 +306,7 @@ def test_other_selections_and_orders_need_no_work_and_other_names_do(tracks, cac
         expected = [whole.mfcc[whole.table["track"] == NAMES[k]] for k in positions]
         np.testing.assert_array_equal(segments.mfcc, np.concatenate(expected))
     assert computed == []
-    # What is drawn for the augmentations depends on the name.
+    # The draws of the augmentations depend on the name.
     extract(tracks[:2].assign(track=["a", "b"]), cache)
     assert computed == NAMES[:2]
 
@@ -331,7 +329,7 @@ def put_in(function):
 
 
 OWN = {"augmentations": ["own"]}
-ANEW = {
+CHANGES = {
     "n_mfcc": ({"n_mfcc": 20}, None),
     "n_fft": ({"n_fft": 1024}, None),
     "hop_length": ({"hop_length": 256}, None),
@@ -346,13 +344,13 @@ ANEW = {
 }
 
 
-@pytest.mark.parametrize(("settings", "change"), ANEW.values(), ids=ANEW)
-def test_what_is_made_in_another_way_is_made_anew(
+@pytest.mark.parametrize(("settings", "change"), CHANGES.values(), ids=CHANGES)
+def test_a_changed_setting_function_or_package_is_computed_again(
     start, tracks, cache, computed, monkeypatch, settings, change
 ):
     put_in(echo)(monkeypatch)
     if settings is OWN:
-        # Another program makes the same of a function that is the same.
+        # The key of a function is the same in another process.
         start(extract_with_own, tracks[:1], cache).join()
         extract(tracks[:1], cache, **OWN)
         assert computed == []
@@ -368,7 +366,7 @@ def test_what_is_made_in_another_way_is_made_anew(
 
 @pytest.fixture
 def limit():
-    """Lower a limit of this process for a while."""
+    """Lower a resource limit of this process during the test."""
     names = (resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
     before = {name: resource.getrlimit(name) for name in names}
 
@@ -385,7 +383,7 @@ def limit():
     [(100, NAMES), (30_000, NAMES[1:]), (100_000, [BAD])],
     ids=["in the first track", "in the second", "when all are joined"],
 )
-def test_a_full_disk_is_told_and_what_was_finished_is_kept(
+def test_a_full_disk_is_reported_and_finished_tracks_are_kept(
     tracks, cache, unbroken, computed, limit, size, left
 ):
     limit(resource.RLIMIT_FSIZE, size)
@@ -402,14 +400,14 @@ def test_a_full_disk_is_told_and_what_was_finished_is_kept(
 
 @pytest.fixture
 def ordinary_user():
-    """Take from root, for a while, the right to write where nobody may."""
+    """Remove root's right to ignore file permissions during the test."""
     if os.geteuid() != 0:
         yield
         return
     libc = ctypes.CDLL(None)
     header, rights = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
     assert libc.capget(header, rights) == 0
-    rights[0] ^= 1 << 1  # CAP_DAC_OVERRIDE, out of those in effect.
+    rights[0] ^= 1 << 1  # CAP_DAC_OVERRIDE in the effective set.
     assert libc.capset(header, rights) == 0
     yield
     rights[0] ^= 1 << 1
@@ -417,12 +415,12 @@ def ordinary_user():
 
 
 @pytest.mark.usefixtures("ordinary_user")
-def test_a_read_only_cache_is_read_and_told_before_any_work(tracks, cache, unbroken, computed):
+def test_a_read_only_cache_is_read_and_reported_before_any_work(tracks, cache, unbroken, computed):
     shutil.copytree(unbroken, cache)
     for folder in (cache, cache / "tracks"):
         folder.chmod(0o555)
     assert len(extract(tracks, cache)) == 9 * 3
-    for folder in (cache, tracks.loc[0, "path"]):  # The second is not even a folder.
+    for folder in (cache, tracks.loc[0, "path"]):  # The second is a file.
         with pytest.raises(extraction.CacheError, match="name another folder") as caught:
             extract(tracks[:1], folder)
         assert str(caught.value).startswith(f"{folder} cannot be written to")
@@ -431,7 +429,7 @@ def test_a_read_only_cache_is_read_and_told_before_any_work(tracks, cache, unbro
     assert computed == []
 
 
-def test_a_failure_that_is_not_the_folders_is_not_put_down_to_it(tracks, cache, monkeypatch):
+def test_an_error_that_is_not_of_the_folder_is_no_cache_error(tracks, cache, monkeypatch):
     def no_cluster(*_, **__):
         raise TimeoutError
 

@@ -1,4 +1,4 @@
-"""The workers of a cluster do the work, and make the same bytes."""
+"""The workers of a cluster process the tracks, and the result is the same."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from gtzan_mfcc import audio, augmentation, dataset, extraction
 
 
 def test_workers_of_a_cluster_make_the_same_bytes_even_if_one_dies(tmp_path, monkeypatch):
-    # So many tracks that some are still to be handed out when the first is done.
+    # Enough tracks that some are still waiting when the first is done.
     (tmp_path / "corpus" / "noise").mkdir(parents=True)
     for k in range(16):
         y = np.random.default_rng(k).uniform(-0.1, 0.1, (k % 3 + 1) * 66_150)
@@ -33,13 +33,13 @@ def test_workers_of_a_cluster_make_the_same_bytes_even_if_one_dies(tmp_path, mon
     def forbid(*_, **__):
         raise RuntimeError("worked here")
 
-    # The workers have modules of their own.
+    # The workers have their own copies of the modules.
     monkeypatch.setattr(audio, "blocks", forbid)
     save, killed = np.save, []
 
     def save_and_kill(*args):
         save(*args)
-        # Once, as soon as there is a worker that has something to do.
+        # Once, as soon as a worker is busy.
         busy = [worker for worker, keys in client.processing().items() if keys]
         if busy and not killed:
             killed.append(pids[busy[0]])

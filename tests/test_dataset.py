@@ -15,7 +15,7 @@ NAMES = [f"{genre}.{k:05d}" for genre in dataset.GENRES for k in range(100)]
 
 @pytest.fixture
 def lay(tmp_path):
-    """Make empty files of these names in a folder, and give the folder; nothing reads them."""
+    """Make empty files with these names in a folder, and return the folder."""
 
     def lay(*names, folder="corpus"):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ def lay(tmp_path):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """Give an empty folder that is taken for the project."""
+    """Use an empty folder as the project."""
     monkeypatch.setattr(dataset, "project_dir", lambda: tmp_path)
     return tmp_path
 
@@ -51,11 +51,11 @@ def test_layouts_of_gtzan_give_the_same_tracks(lay, ending):
     [
         (["zouk/b.wav", "zouk/a.wav", "axé/x.wav"], ["axé/x", "zouk/a", "zouk/b"]),
         (["民謡/唄.ogg", "drum & bass/del mar.wav"], ["drum & bass/del mar", "民謡/唄"]),
-        # In two formats, as the better one; below, what is no sound.
+        # The better of several formats; below, files that are not sound.
         (["rock/rock.00000.wav", "rock/rock.00000.au", "rock/rock.00000.mp3"], ["rock.00000"]),
         (["rock/a.wav", "rock/._a.wav", "rock/b.txt", "rock/.DS_Store"], ["rock/a"]),
         (["rock/a.wav", "b.wav", ".git/a.txt", "rock/.more/c.wav"], ["rock/a"]),
-        # Albums, and discs of them.
+        # Albums and their discs.
         (
             ["a/x/1.wav", "a/y/1.wav", "a/1.wav", "b/x/cd 1/1.mp3"],
             ["a/1", "a/x/1", "a/y/1", "b/x/cd 1/1"],
@@ -90,7 +90,7 @@ def test_sound_files_of_any_classes_are_found_in_alphabetical_order(lay, files, 
 def test_a_track_is_named_by_class_and_file_unless_it_has_a_name_like_gtzans(lay, file, track):
     (found,) = dataset.load_tracks(lay(file)).to_dict("records")
     assert (found["track"], found["genre"]) == (track, file.partition("/")[0])
-    # Songs of one's own get no artist of GTZAN's.
+    # Other songs have no artist of GTZAN.
     assert pd.notna(found["artist"]) == (track == "rock.00001")
 
 
@@ -120,13 +120,13 @@ def test_files_that_are_no_tracks_are_listed_with_the_reason(lay):
     )  # fmt: skip
     (folder / "tracks.csv").write_text("track\n")
     tracks = dataset.load_tracks(folder)
-    # A loose file takes the place of no other, whatever its name.
+    # A file outside of the class folders replaces no track, even if it has the same name.
     assert tracks["track"].to_list() == ["a/x/1", "b.00001", "b/2"]
-    no_sound = "not called like a sound file"
+    no_sound = "unknown file extension"
     expected = {
-        ("a/x/1.mp3", "a/x/1", "there in another format, too"),
-        ("loose.wav", "loose", "in no folder of a class"),
-        ("b.00001.wav", "b.00001", "in no folder of a class"),
+        ("a/x/1.mp3", "a/x/1", "exists in another format"),
+        ("loose.wav", "loose", "not in a class folder"),
+        ("b.00001.wav", "b.00001", "not in a class folder"),
         ("read.me", "read", no_sound),
         *((f"a/{name}", f"a/{name.partition('.')[0]}", no_sound)
           for name in ("cover.jpg", "x/notes", "tracks.csv")),
@@ -140,7 +140,7 @@ def test_files_that_are_no_tracks_are_listed_with_the_reason(lay):
 
 @pytest.fixture
 def looped(lay):
-    """Lay songs in a folder, with links to the folder itself and to an album beside it."""
+    """Make songs in a folder, with links to the folder itself and to another album."""
     folder = lay("a/y/2.WAV", "a/x/1.mp3", "b/cover.jpg", "a/.x/3.wav", "a/._1.wav", "b/4.au")
     album = lay("10.ogg", folder="album")
     for link, target in {"a/x/up": folder, "a/z": album}.items():
@@ -171,7 +171,7 @@ WANTED = r", and no <genre>/<track>\.wav .* name the folder of the genres"
         (["genres/a/x/1.wav", "genres/b/2.wav"], f"holds genres{WANTED}"),
     ],
 )
-def test_an_unknown_layout_tells_what_is_there_and_what_is_wanted(lay, tmp_path, files, message):
+def test_an_unknown_layout_is_reported_with_the_expected_one(lay, tmp_path, files, message):
     folder = tmp_path / "corpus" if files is None else lay(*files)
     with pytest.raises(dataset.DatasetError, match=message):
         dataset.load_tracks(folder)
@@ -257,13 +257,13 @@ def test_build_dir_is_in_the_project_unless_named(project, monkeypatch):
         ([f"fado.{k}" for k in range(1_234)], "your own corpus, 1,234 tracks"),
     ],
 )
-def test_a_label_tells_which_corpus_it_is_and_how_much_of_it(tracks, label):
+def test_a_label_names_the_corpus_and_its_size(tracks, label):
     assert dataset.corpus_label(tracks) == label
 
 
 @pytest.fixture
 def table() -> pd.DataFrame:
-    """Give a good feature table of three rows."""
+    """Make a valid feature table of three rows."""
     rows = pd.DataFrame(1.5, index=range(3), columns=features.FEATURE_NAMES)
     rows.insert(0, "filename", ["rock.00000.0.wav", "rock.00000.1.wav", "blues.00000.0.wav"])
     rows.insert(1, "length", 66_149)
@@ -277,7 +277,7 @@ def test_a_feature_table_is_read_with_kaggles_columns(table, tmp_path):
     pd.testing.assert_frame_equal(read.astype({"label": table["label"].dtype}), table)
 
 
-NOT_A_NUMBER = "1 cells are empty, no finite .* the first in row 3, column tempo; download"
+NOT_A_NUMBER = "1 cells are empty, not finite.* the first in row 3, column tempo; download"
 
 
 @pytest.mark.parametrize(
@@ -290,9 +290,9 @@ NOT_A_NUMBER = "1 cells are empty, no finite .* the first in row 3, column tempo
         (lambda table: table.assign(label=["a", "b", None]), "first in row 4, column label"),
         (
             lambda table: table.drop(columns=["tempo", "label"]),
-            "tempo.*label.*; make it anew with extract_f",
+            "tempo.*label.*; make it again with extract_f",
         ),
-        (lambda table: table[:0], "has 0 rows, .*; make it anew with extract_"),
+        (lambda table: table[:0], "has 0 rows, .*; make it again with extract_"),
         (lambda table: table.iloc[[0, 1, 0]], "first in row 4, column filename"),
     ],
 )
@@ -305,7 +305,7 @@ def test_a_table_that_would_break_training_is_refused(table, tmp_path, spoil, me
 @pytest.mark.parametrize(
     "content", [None, b"", b"\xff\xfe\x00\x01\x80", b'a,b\n1,"2', b"PK\x03\xff"]
 )
-def test_what_is_no_table_is_named(tmp_path, content):
+def test_a_file_that_is_not_a_table_is_named(tmp_path, content):
     if content is not None:
         (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(dataset.DatasetError, match=r"a\.csv"):
@@ -324,7 +324,7 @@ def test_the_feature_table_is_found_beside_the_corpus(lay, project):
 
 @pytest.fixture
 def kaggle(monkeypatch):
-    """Stand in for kagglehub: lays down GTZAN as empty files, and keeps the handles asked for."""
+    """Replace kagglehub: make GTZAN of empty files, and record the requested handles."""
     monkeypatch.delenv("KAGGLEHUB_CACHE", raising=False)
     stand_in = SimpleNamespace(asked=[], names=NAMES, table=True, error=None, mounted=None)
 
@@ -334,7 +334,7 @@ def kaggle(monkeypatch):
             raise stand_in.error
         root = stand_in.mounted or Path(os.environ["KAGGLEHUB_CACHE"]) / "datasets" / handle
         data = root / "versions" / "1" / "Data"
-        if data.exists():  # What kagglehub has once, it does not fetch again.
+        if data.exists():  # kagglehub does not download twice.
             return str(data.parent)
         data.mkdir(parents=True)
         for name in stand_in.names:
@@ -362,7 +362,7 @@ def test_download_brings_gtzan_and_its_table_and_nothing_twice(kaggle, project):
 
 @pytest.mark.parametrize("broken", ["before", "after"])
 def test_an_incomplete_download_names_what_is_missing_and_heals(kaggle, tmp_path, broken):
-    if broken == "before":  # What is there already has lost a file.
+    if broken == "before":  # A file of the existing copy is missing.
         (download.download(tmp_path / "to") / "jazz" / "jazz.00033.wav").unlink()
     kaggle.names, kaggle.table = NAMES[1:700], False
     missing = (
@@ -377,7 +377,7 @@ def test_an_incomplete_download_names_what_is_missing_and_heals(kaggle, tmp_path
 
 
 @pytest.mark.parametrize("before", [None, "/my/cache"])
-def test_a_failed_download_tells_why_and_puts_kagglehubs_setting_back(
+def test_a_failed_download_gives_the_reason_and_restores_kagglehubs_setting(
     kaggle, tmp_path, monkeypatch, before
 ):
     if before:

@@ -1,4 +1,4 @@
-"""Files that libsndfile does not read, or not to their end."""
+"""Files that libsndfile does not read, or does not read completely."""
 
 import sys
 
@@ -12,7 +12,7 @@ from gtzan_mfcc import audio, toy
 RATE = 44_100
 TONE = toy.make_track("waltz", 0, seconds=12)
 
-# Codec, container, and what is asked of the encoder.
+# Codec, container, and options of the encoder.
 FORMATS = {
     "a.m4a": ("aac", None, {}),
     "a.mp4": ("aac", None, {}),
@@ -22,13 +22,13 @@ FORMATS = {
     "a.webm": ("libopus", None, {}),
     "a.mkv": ("aac", None, {}),
 }
-# LAME at one bit rate, or as it sees fit; what stands in no header is how long it is.
+# LAME with a constant or a variable bit rate.
 CONSTANT = ("libmp3lame", "mp3", {"b": "128000"})
 VARIABLE = ("libmp3lame", "mp3", {"global_quality": "236", "flags": "+qscale"})
 
 
 def encode(path, codec, container, settings, **options):
-    """Write the tone as 12 s at 44.1 kHz (Opus: 48 kHz), mono, by FFmpeg."""
+    """Write the tone with FFmpeg: 12 s, mono, at 44.1 kHz (Opus: 48 kHz)."""
     rate = 48_000 if codec == "libopus" else RATE
     with av.open(str(path), "w", format=container, options=options) as file:
         stream = file.add_stream(codec, rate=rate, options=settings)
@@ -44,7 +44,7 @@ def encode(path, codec, container, settings, **options):
 
 
 def is_the_tone(y, tolerance=0.15):
-    """Whether it is as long, and sounds the same, wherever the encoder lets it begin."""
+    """Compare length and sound with the tone; the encoder may shift its start."""
     n = min(len(y), len(TONE))
     spectrum = np.fft.rfft(y[:n], 2 * n) * np.conj(np.fft.rfft(TONE[:n], 2 * n))
     correlation = np.fft.irfft(spectrum).max() / np.linalg.norm(y) / np.linalg.norm(TONE)
@@ -111,7 +111,7 @@ def test_without_pyav_the_message_says_what_to_install_or_to_type(tmp_path, monk
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(audio.AudioError, match=r"pip install av, or: ffmpeg -i '.*m4a' '.*wav'$"):
         audio.load(path)
-    # What libsndfile reads is the same without it.
+    # Files that libsndfile reads are the same without PyAV.
     np.testing.assert_array_equal(audio.load(mp3), heard)
 
 
@@ -125,7 +125,7 @@ def test_a_playlist_opens_no_other_file(tmp_path):
 
 def test_a_codec_that_nobody_knows_is_refused(tmp_path):
     path = encode(tmp_path / "a.wma", *FORMATS["a.wma"])
-    # The number of the codec, and of channels, in the header.
+    # The codec and the number of channels in the header.
     path.write_bytes(path.read_bytes().replace(b"\x61\x01\x01\x00", b"\x99\x99\x01\x00"))
     with pytest.raises(audio.AudioError, match="not a sound file"):
         audio.load(path)
@@ -137,7 +137,7 @@ def test_damage_is_heard_or_refused_and_nothing_else(tmp_path, name):
     rng, path = np.random.default_rng(0), tmp_path / f"damaged-{name}"
     for number in range(30):
         damaged = whole.copy()
-        # Headers first, where sizes and rates stand.
+        # Often in the header, which has sizes and rates.
         where = rng.integers(len(whole) if number % 2 else 600, size=rng.integers(1, 40))
         damaged[where] = rng.integers(256, size=len(where))
         path.write_bytes(damaged.tobytes())

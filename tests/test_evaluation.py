@@ -51,7 +51,7 @@ def test_a_track_gets_the_genre_of_the_highest_mean_probability():
     tracks = ["rock.1", "blues.1", "rock.1", "rock.1", "blues.1"]
     table = pd.DataFrame({"track": tracks}, index=[7, 3, 9, 1, 4])
     table["genre"] = pd.Categorical([track[:-2] for track in tracks])
-    # Two of the three segments of rock.1 are for blues, but the third is surer.
+    # Two of three segments of rock.1 are predicted as blues, but the third has more probability.
     table[["blues", "rock"]] = [[0.6, 0.4], [0.2, 0.8], [0.6, 0.4], [0.1, 0.9], [0.9, 0.1]]
     votes = evaluation.track_vote(table)
     assert votes.index.name == "track"
@@ -62,7 +62,7 @@ def test_a_track_gets_the_genre_of_the_highest_mean_probability():
 
 
 @pytest.mark.parametrize("k", [0, 8, 200, 386, 400])
-def test_of_rows_that_stand_alone_the_interval_is_wilsons(k):
+def test_the_interval_of_independent_rows_is_wilsons(k):
     interval = evaluation.accuracy_interval(np.arange(400) < k, np.arange(400))
     expected = binomtest(k, 400).proportion_ci(method="wilson")
     assert interval == pytest.approx((expected.low, expected.high), abs=1e-3)
@@ -71,9 +71,9 @@ def test_of_rows_that_stand_alone_the_interval_is_wilsons(k):
 @pytest.mark.parametrize(
     ("right", "groups", "interval"),
     [
-        # Worth four rows; Student's t of one degree of freedom is 12.7.
+        # The effective sample size is 4; Student's t with one degree of freedom is 12.7.
         ([1, 1, 1, 0, 0, 0, 0, 1], [*"aaaabbbb"], (0.0061, 0.9939)),
-        # Of groups that agree, 1 / (1 + t² / n).
+        # For groups that agree: 1 / (1 + t² / n).
         ([1] * 20, [*range(5)] * 4, (0.3934, 1)),
         ([0] * 20, [*range(5)] * 4, (0, 0.6066)),
         ([1] * 36, [*range(36)], (0.8973, 1)),
@@ -87,7 +87,7 @@ def test_intervals_known_by_hand(right, groups, interval):
     assert found == pytest.approx(interval, abs=1e-4)
 
 
-def test_rows_that_are_always_right_together_are_worth_one():
+def test_rows_that_are_always_right_together_count_as_one():
     correct, tracks = np.random.default_rng(0).random(40) < 0.7, np.arange(40)
     alone = evaluation.accuracy_interval(correct, tracks)
     for times in (2, 10):
@@ -114,7 +114,7 @@ def test_the_interval_of_few_groups_holds_the_accuracy_where_a_bootstrap_does_no
 
 @pytest.fixture
 def segments() -> extraction.Segments:
-    """Four tracks of each of three genres with two segments each; MFCCs that tell the row."""
+    """Make two segments of four tracks per genre; the MFCCs are different for each row."""
     rows = [
         (f"{genre}.{k}", genre, f"{genre}-{k}" if k else None, 1970 + k, segment, "original")
         for genre in GENRES
@@ -143,7 +143,7 @@ def _no_runs_yet():
 
 
 def fit(segments, rows, *, shift=0):
-    """Give a model that predicts the first frame; keep the rows of every fit, and stop if told."""
+    """Make a model that predicts the first frame; record the rows, and stop if requested."""
     if len(RUNS.fitted) == RUNS.stop_after:
         raise KeyboardInterrupt
     RUNS.fitted.append(rows.tolist())
@@ -165,12 +165,12 @@ def fit_svm(segments, rows):
 
 @pytest.fixture
 def validate(segments, folds, tmp_path):
-    """Validate in silence, with the arguments of choice."""
+    """Run cross_validate without a progress bar; arguments can be replaced."""
     usual = {"segments": segments, "folds": folds, "cache": tmp_path / "kept", "progress": False}
     return lambda fit_model=fit, **other: evaluation.cross_validate(fit_model, **(usual | other))
 
 
-def test_predictions_stand_beside_all_that_is_known_of_the_segment(validate, segments, folds):
+def test_predictions_have_all_columns_of_the_table(validate, segments, folds):
     predictions = validate()
     tested = np.concatenate([test for _, test in folds])
     known = list(segments.table)
@@ -184,9 +184,7 @@ def test_predictions_stand_beside_all_that_is_known_of_the_segment(validate, seg
     assert evaluation.scores(predictions)["track_accuracy"] == 1
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
-    validate, folds, tmp_path, monkeypatch
-):
+def test_a_stopped_run_continues_with_the_same_result(validate, folds, tmp_path, monkeypatch):
     def contents(folder):
         return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -214,7 +212,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(
     assert contents(tmp_path / "unbroken" / "folds") == contents(tmp_path / "kept" / "folds")
 
 
-def test_folds_are_kept_in_the_build_folder_unless_told_otherwise(validate):
+def test_folds_are_kept_in_the_build_folder_by_default(validate):
     validate(cache=None)
     assert len([*(dataset.build_dir() / "cache" / "folds").glob("*.npz")]) == 4
 
@@ -258,7 +256,7 @@ def test_what_depends_on_a_change_is_fitted_again_and_nothing_twice(validate, se
         assert len(RUNS.fitted) == 4 * len(tables) == 36
     expected = tables["usual"][GENRES] + 2
     np.testing.assert_allclose(tables["another value"][GENRES], expected, atol=1e-6)
-    # The same arguments in another way are the same.
+    # The same arguments in another form have the same key.
     validate(fit_model=partial(partial(fit), shift=1))
     assert len(RUNS.fitted) == 4 * len(tables)
 
@@ -277,7 +275,7 @@ def test_only_the_fold_that_changed_is_fitted_again(validate, folds):
     assert RUNS.fitted[4:] == [train[1:].tolist()]
     validate(folds=[*folds[:2], (train, test[1:]), folds[3]])
     assert RUNS.fitted[5:] == [train.tolist()]
-    # A row that goes from one side to the other.
+    # Rows that move from one part to the other.
     rows = np.arange(24)
     assert len(validate(folds=[(rows[:12], rows[12:])])) == 12
     assert len(validate(folds=[(rows[:18], rows[18:])])) == 6
@@ -295,8 +293,8 @@ def closure(shift):
     [lambda segments, rows: fit(segments, rows), closure(1), partial(fit, shift=lambda: 1)],
     ids=["lambda", "closure", "setting"],
 )
-def test_what_has_no_name_to_keep_folds_by_is_refused(validate, nameless):
-    with pytest.raises(ValueError, match=r"all its settings must have names.* no lambda"):
+def test_a_function_without_a_name_for_the_cache_is_refused(validate, nameless):
+    with pytest.raises(ValueError, match=r"names for fit_model and all its settings.* no lambda"):
         validate(fit_model=nameless)
 
 
@@ -320,17 +318,9 @@ def test_a_classifiers_decision_values_tell_two_genres(validate, segments):
     assert evaluation.scores(predictions)["track_accuracy"] == 1
 
 
-def test_progress_is_shown_on_stderr_if_wanted(validate, capsys, monkeypatch):
-    monkeypatch.delenv("TQDM_DISABLE", raising=False)
-    validate()
-    assert capsys.readouterr() == ("", "")
-    validate(progress=True)
-    assert "4/4" in capsys.readouterr().err
-
-
 @pytest.fixture
 def predictions() -> pd.DataFrame:
-    """Eight segments of five tracks; jazz is predicted, but not tested."""
+    """Make eight segments of five tracks; jazz is predicted, but not tested."""
     rows = [
         ("blues.1", "blues", "A", 0.9, 0.1, 0.0),
         ("blues.1", "blues", "A", 0.2, 0.8, 0.0),
@@ -349,15 +339,15 @@ def predictions() -> pd.DataFrame:
     ("by", "of_segments", "of_tracks"),
     [
         ("track", [0, 0, 1, 3, 2, 2, 2, 4], [0, 1, 2, 3, 4]),
-        # Artists A, B, and rock.2 of whom nobody knows, in the order of the names.
+        # Artists A and B, and rock.2, whose artist is unknown, in the order of the names.
         ("artist", [0, 0, 0, 2, 1, 1, 1, 1], [0, 0, 1, 2, 1]),
     ],
 )
-def test_scores_and_their_intervals_are_those_reckoned_by_hand(
+def test_scores_and_their_intervals_are_those_computed_by_hand(
     predictions, by, of_segments, of_tracks
 ):
     scores = evaluation.scores(predictions, by=by)
-    # By track, blues.1 is 0.55 for blues; jazz for blues.2 and blues for rock.2 are wrong.
+    # By track, blues.1 has 0.55 for blues; blues.2 and rock.2 are wrong.
     for name, right, groups in (
         ("segment", [1, 0, 0, 0, 1, 1, 0, 1], of_segments),
         ("track", [1, 0, 1, 0, 1], of_tracks),
@@ -365,7 +355,7 @@ def test_scores_and_their_intervals_are_those_reckoned_by_hand(
         assert scores[f"{name}_accuracy"] == np.mean(right)
         expected = evaluation.accuracy_interval(np.array(right), np.array(groups))
         assert scores[f"{name}_interval"] == expected
-    # Jazz, of which no track is tested, does not count.
+    # Jazz is not counted, because no track of it is tested.
     assert scores["balanced_accuracy"] == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert scores["macro_f1"] == pytest.approx((1 / 2 + 4 / 5) / 2)
     assert (scores["tracks"], scores["segments"]) == (5, 8)
@@ -373,7 +363,7 @@ def test_scores_and_their_intervals_are_those_reckoned_by_hand(
 
 
 def predicted(right, tracks=None, artists=None) -> pd.DataFrame:
-    """Make up what cross_validate gives for a model, a segment a track, from what it gets right."""
+    """Make predictions as from cross_validate, one segment per track, right or wrong as given."""
     tracks = tracks or [f"t{k:02d}" for k in range(len(right))]
     genre = pd.Categorical(["blues"] * len(right), categories=["blues", "rock"])
     table = pd.DataFrame({"track": tracks, "genre": genre, "artist": artists})
@@ -384,7 +374,7 @@ def test_the_difference_is_of_the_same_tracks_in_any_order_each_counted_once():
     model = predicted([1, 1, 1, 1, 0, 0], tracks=list("aaabcd"))
     other = predicted([1, 0, 1, 0, 0, 0], tracks=list("dcbaaa"))
     difference, low, high = evaluation.paired_interval(model, other)
-    # Better at a, worse at d; of four tracks that says nothing.
+    # Better for a, worse for d; for four tracks, the interval is as wide as possible.
     assert (difference, low, high) == (0, -1, 1)
     assert evaluation.paired_interval(model, model) == evaluation.paired_interval(
         model, model[::-1]
@@ -392,7 +382,7 @@ def test_the_difference_is_of_the_same_tracks_in_any_order_each_counted_once():
 
 
 @pytest.mark.parametrize(("n", "half"), [(1, 0.975), (4, 0.6024), (36, 0.0974)])
-def test_models_that_never_differ_may_do_so_elsewhere(n, half):
+def test_the_interval_of_models_that_never_differ_is_exact(n, half):
     model = predicted([1, 0] * n, artists=[f"a{k // 2}" for k in range(2 * n)])
     found = evaluation.paired_interval(model, model, by="artist")
     assert found == pytest.approx((0, -half, half), abs=1e-4)
@@ -428,7 +418,7 @@ def test_models_tested_on_other_tracks_are_not_compared(tracks):
 
 
 def fit_first(segments, rows):
-    """Give a model whose probability of a genre is in the row, and keep the rows of every fit."""
+    """Make a model that predicts its input; record the rows of every fit."""
     RUNS.fitted.append(rows)
     return SimpleNamespace(predict=lambda x, verbose: x)
 
@@ -440,7 +430,7 @@ def fit_noted(segments, rows, *, seed):
 
 @pytest.fixture
 def heard():
-    """Make up rows that hold the right answer, but that of a degraded copy is wrong."""
+    """Make rows with the right prediction, and degraded copies with a wrong one."""
     rows = [
         (f"{genre}.{k}", genre, f"{genre}-{k // 2}" if genre != "rock" else "one",
          "test" if k % 4 == 3 else "valid" if k % 4 == 2 else "train", segment, copy)
@@ -458,7 +448,7 @@ def heard():
 
 @pytest.fixture
 def card(tmp_path):
-    """Make a report card in silence."""
+    """Make a report card without a progress bar."""
     settings = {"n_folds": 3, "cache": tmp_path / "kept", "progress": False}
     return lambda *given, **other: evaluation.report_card(*given, **(settings | other))
 
@@ -469,10 +459,10 @@ def test_a_report_card_tests_originals_and_degraded_copies_and_trains_on_neither
     assert set(told.index.droplevel("tested_on")) == {*evaluation.SPLITS, "leak"}
     original, degraded = (told.xs(copy, level="tested_on") for copy in ("original", "8 kHz"))
     assert (original.loc[[*evaluation.SPLITS], "track_accuracy"] == 1).all()
-    # The wrong answer is always the same genre.
+    # The wrong prediction is always the same genre.
     assert (degraded["track_accuracy"] == degraded["majority"]).iloc[:2].all()
     leak = original.loc["leak", ["track_accuracy", "track_low", "track_high"]]
-    # Of twelve artists none differs.
+    # No difference for any of twelve artists.
     assert leak.to_list() == pytest.approx([0, 0.025 ** (1 / 12) - 1, 1 - 0.025 ** (1 / 12)])
     assert original["groups"].to_list()[:4] == [13, 13, 12, 7]
     assert original["tracks"].to_list() == [36, 36, 24, 9, 24]
@@ -502,7 +492,7 @@ def test_scores_of_several_seeds_are_their_mean_with_the_least_and_the_greatest(
     assert (row["least"], row["greatest"]) == (0, 1)
     assert row["track_accuracy"] == row["balanced_accuracy"] == pytest.approx(2 / 3)
     assert (row["tracks"], row["segments"]) == (36, 72)
-    # All 13 artists are right under two of three seeds, and count as a row each.
+    # All 13 artists are right for two of three seeds; each counts as one row.
     assert row["groups"] == 13
     expected = evaluation.accuracy_interval(np.tile([1, 1, 0], 13), np.repeat(np.arange(13), 3))
     assert (row["track_low"], row["track_high"]) == pytest.approx(expected)
@@ -527,7 +517,7 @@ def test_a_report_card_knows_gtzans_facts_and_names_what_cannot_be_tested(card):
     told, predictions = card(fit_first, x, table.assign(track="my/" + table["track"]))
     assert told["remark"].to_list()[1:] == [
         "",
-        "tracks without artist: 1000. So tracks are kept apart, and no artists.",
+        "tracks without artist: 1000. So the split keeps tracks apart, not artists.",
         "not tested: the column fault_filtered names 0 rows to train, 0 to validate and 0 to test; "
         "each part needs some.",
         "segment - artist",
@@ -578,15 +568,15 @@ CLASSIFIERS = {
 
 
 @pytest.mark.parametrize("kind", [*CLASSIFIERS, "Keras"])
-def test_whatever_trains_and_predicts_has_a_report_card(kind, card, segments):
+def test_classifiers_and_networks_have_a_report_card(kind, card, segments):
     model = quick_network(frames=2, n_mfcc=3) if kind == "Keras" else CLASSIFIERS[kind]
     by = {"by": ["segment", "track"], "seeds": (0, 1)}
     told, predictions = card(model, segments.mfcc, segments.table, **by)
-    if kind != "Keras":  # Ten epochs teach it little.
+    if kind != "Keras":  # Ten epochs are not enough for the network.
         assert (told["track_accuracy"] > 0.8).all()
     again, same = card(model, segments.mfcc, segments.table, **by)
     pd.testing.assert_frame_equal(again, told)
-    # Read, not made again: the times are the same.
+    # Read from the cache: the times are the same.
     assert same["track"]["fit_seconds"].equals(predictions["track"]["fit_seconds"])
     if kind == "names alone":
         assert set(np.unique(predictions["track"][GENRES])) == {0, 1}

@@ -15,7 +15,7 @@ def cache(tmp_path):
 
 @pytest.fixture
 def extract(cache):
-    """extract_mfcc in this process, silent, with a cache of the test's own."""
+    """Run extract_mfcc in this process, without a progress bar, with a new cache."""
     return partial(extraction.extract_mfcc, n_jobs=1, cache=cache, progress=False)
 
 
@@ -44,7 +44,7 @@ def test_segments_are_in_the_order_of_the_tracks(extract, tracks):
     assert segments.genres == ["loud", "quiet"]
     assert segments.labels.tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
     assert len(segments.left_out) == 0
-    # A genre that is not in a selection is not reported.
+    # Genres without tracks in the selection are left out.
     assert extract(tracks[tracks["genre"] == "quiet"]).genres == ["quiet"]
 
 
@@ -53,7 +53,7 @@ def test_segments_are_in_the_order_of_the_tracks(extract, tracks):
 )
 def test_copies_follow_the_originals_track_by_track(extract, small_corpus, settings):
     copies = ("original", "white_noise", "pitch_scale", "random_gain")
-    # So long that it is read in three blocks, from one of which to the next the draws go on.
+    # Long enough for three blocks; the draws continue from one to the next.
     path = small_corpus / "loud" / "loud.00001.wav"
     soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, 75 * 22_050), 22_050)
     tracks = dataset.load_tracks(small_corpus)[:2]
@@ -99,7 +99,7 @@ BAD_FILES = {
 
 @pytest.fixture
 def spoiled_tracks(small_corpus, tone) -> pd.DataFrame:
-    """Two good tracks of each genre, and in `loud` one of each kind of bad file."""
+    """Make two good tracks of each genre, and in `loud` one bad file of each kind."""
     for name, _ in BAD_FILES.values():
         soundfile.write(small_corpus / "loud" / name, tone, 22_050)
     tracks = dataset.load_tracks(small_corpus)
@@ -189,7 +189,7 @@ def test_the_number_of_workers_and_the_order_of_tracks_change_no_byte(spoiled_tr
     one = all_files("one", spoiled_tracks, 1)
     assert one == all_files("two", spoiled_tracks, 2)
     back = all_files("back", spoiled_tracks[::-1], 1)
-    assert len(one.keys() & back.keys()) == 2 * 10  # All but the two joined arrays.
+    assert len(one.keys() & back.keys()) == 2 * 10  # All except the two joined arrays.
     assert all(one[name] == back[name] for name in one.keys() & back.keys())
 
 
@@ -215,7 +215,7 @@ def test_features_are_in_the_form_of_kaggles_tables(
     ours = table.loc[row, features.FEATURE_NAMES].astype(float)
     np.testing.assert_allclose(ours, features.tabular_features(y), rtol=1e-4)
     pd.testing.assert_frame_equal(dataset.load_feature_table(path), table)
-    # The same again without the work.
+    # The same from the cache.
     monkeypatch.delattr(features, "tabular_features")
     again, _ = extract_features(tracks, whole_tracks=whole_tracks)
     pd.testing.assert_frame_equal(again, table)

@@ -31,7 +31,7 @@ def test_mfcc_is_librosas(tone, settings):
 
 
 def test_mfcc_of_a_signal_does_not_depend_on_louder_ones_beside_it(tone):
-    # librosa clips a batch 80 dB below its loudest signal.
+    # librosa clips a batch 80 dB below the maximum of all its signals.
     batch = np.stack([tone, 1e-4 * tone[::-1], np.zeros_like(tone), 100 * tone])
     expected = np.stack([librosas(y) for y in batch])
     assert np.abs(librosa.feature.mfcc(y=batch, n_mfcc=13).swapaxes(1, 2) - expected).max() > 1
@@ -54,7 +54,7 @@ def test_feature_names_are_kaggles_columns(reference, name):
 
 @pytest.fixture(scope="module", params=["30 s", "3 s"])
 def ours_and_kaggles(request, reference):
-    """Our features of the lossless tracks and the same rows of Kaggle's table."""
+    """Return our features of the lossless tracks and the same rows of Kaggle's table."""
     signals = {name: audio.load(reference / "lossless" / f"{name}.flac") for name in LOSSLESS}
     if request.param == "30 s":
         table = "kaggle_features_30_sec.csv"

@@ -1,4 +1,4 @@
-"""Start for the first time, when numba has compiled nothing yet, in many ways at once."""
+"""Start many processes at the same time, before numba has compiled anything."""
 
 import os
 import re
@@ -18,7 +18,7 @@ def work(_):
     return features.tabular_features(y).tobytes().hex()
 """
 
-# input() waits until the test lets all processes go on together.
+# input() waits until the test lets all processes continue at the same time.
 THREADS = f"""{WORK}
 from multiprocessing.pool import ThreadPool
 
@@ -33,15 +33,15 @@ input()
 print("features", *joblib.Parallel(n_jobs=4)(joblib.delayed(work)(k) for k in range(4)))
 """
 
-# What NUMBA_DEBUG_CACHE lets numba print when it has compiled a function.
+# With NUMBA_DEBUG_CACHE, numba prints this when it has compiled a function.
 SAVED = "data saved to '(.*?)'"
 
 
 @pytest.fixture
 def start(tmp_path):
-    """Give a function that starts Python with the cache of numba in `tmp_path`."""
+    """Start Python processes with the cache of numba in `tmp_path`."""
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DEBUG_CACHE": "1"}
-    # So that the workers of joblib, which share one pipe, write line by line.
+    # The workers of joblib share one pipe, so they must write line by line.
     env["PYTHONUNBUFFERED"] = "1"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     processes = []
@@ -63,7 +63,7 @@ def go_on(*processes):
 
 
 def finish(*processes):
-    """Wait for all; give the features that they computed, and the files that numba saved."""
+    """Wait for all processes; return their features and the files that numba saved."""
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes)
     features = " ".join(re.findall("features (.*)", "\n".join(outputs))).split()
@@ -75,7 +75,7 @@ def test_many_start_at_once(start, code):
     processes = [start(one) for one in code]
     go_on(*processes)
     features, saved = finish(*processes)
-    # A crash is a matter of chance; two that compile the same function are its cause.
+    # A crash is random. Its cause is two processes that compile the same function.
     assert len(saved) == len(set(saved)) > 0
     go_on(later := start(THREADS))
     features_later, saved_later = finish(later)

@@ -6,21 +6,21 @@ import pytest
 
 from gtzan_mfcc import models
 
-# Of TensorFlow's tensors, as Keras saves them with NumPy 2.
+# A warning of TensorFlow when Keras saves tensors with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
 
 MEAN, VARIANCE = np.array([-100.0, 3, 0, 1]), np.array([400.0, 1e-2, 1, 9])
 
 
 def statistics(frames=14, n_mfcc=4, *, mean=None, variance=None):
-    """Build the statistics of input as it is, unless told otherwise."""
+    """Build the statistics model; by default without standardisation."""
     mean = np.zeros(n_mfcc) if mean is None else mean
     variance = np.ones(n_mfcc) if variance is None else variance
     return models.statistics(frames, n_mfcc, mean=mean, variance=variance)
 
 
 def mlp(frames=14, n_mfcc=4, n_genres=3, *, mean=None, variance=None, seed=0, members=1):
-    """Build MLPs on statistics, and join them."""
+    """Build MLPs on statistics, and average them."""
     before = statistics(frames, n_mfcc, mean=mean, variance=variance)
     sizes = before.output_shape[1], n_mfcc - 1, n_genres
     return models.average(before, [models.mlp(*sizes, seed=seed + k) for k in range(members)])
@@ -102,9 +102,9 @@ def test_a_model_standardises_with_mean_and_variance(build, shape):
 def test_the_statistics_are_numpys(n_mfcc):
     x = noise(6, 14, n_mfcc)
     x[..., 1] += x[..., 0]
-    x[0] = 5  # What does not change goes with nothing.
+    x[0] = 5  # Constant coefficients have no correlation.
     change = np.diff(x, axis=1)
-    # Each pair of the first 20 coefficients once.
+    # One correlation for each pair of the first 20 coefficients.
     pairs = np.triu_indices(min(n_mfcc, 20), 1)
     correlations = np.array([np.corrcoef(segment.T)[pairs] for segment in [x[1], *x[1:]]])
     correlations[0] = 0

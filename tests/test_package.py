@@ -1,4 +1,4 @@
-"""What imports what, which notebook introduces what, and how much code there is."""
+"""Imports between the modules, notebooks named in docstrings, and the amount of code."""
 
 import ast
 import io
@@ -14,14 +14,14 @@ from conftest import PROJECT
 
 TREES = {path.stem: ast.parse(path.read_text()) for path in PROJECT.glob("gtzan_mfcc/*.py")}
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
-# No notebook introduces what serves the other helpers and the commands.
+# Helpers that no notebook introduces: they are used by other helpers and commands.
 NO_NOTEBOOK = re.compile("_|.*_(corpus|track)$|(build|project|snapshots)_dir|check_genres")
 
 
 def test_the_imports_of_the_modules_make_no_circle():
     imports = {name: set() for name in TREES}
     for name, tree in TREES.items():
-        for node in ast.walk(tree):  # With those inside functions.
+        for node in ast.walk(tree):  # Includes imports in functions.
             if isinstance(node, ast.ImportFrom) and node.module.startswith("gtzan_mfcc"):
                 module = node.module.removeprefix("gtzan_mfcc").lstrip(".")
                 imports[name] |= {module} if module else {alias.name for alias in node.names}

@@ -1,4 +1,4 @@
-"""Pictures show the right data under the right names; and what the notebooks leave behind."""
+"""Plots show the right data with the right labels; helpers of the notebooks."""
 
 import json
 
@@ -11,13 +11,13 @@ from IPython.display import Audio, Markdown
 from gtzan_mfcc import dataset, evaluation, models, notebook, plots, predict
 from gtzan_mfcc._disk import package_versions
 
-GENRES = ["rock", "jazz", "blues"]  # Not in alphabetical order, so that sorting shows.
-ALL = [*GENRES, "pop"]  # Of pop, there are no segments.
+GENRES = ["rock", "jazz", "blues"]  # Not in alphabetical order, to detect sorting.
+ALL = [*GENRES, "pop"]  # There are no segments of pop.
 TRUE = ["rock"] * 3_000 + ["jazz"] * 2 + ["blues"] * 4
 SAID = ["rock"] * 1_000 + ["jazz"] * 2_002 + ["blues", "rock", "blues", "blues"]
 CONFUSION = evaluation.genre_confusion(TRUE, SAID, ALL)
 REPORT = evaluation.genre_report(TRUE, SAID, ALL)
-# The most probable are jazz, blues, jazz and rock.
+# The most probable genres are jazz, blues, jazz and rock.
 HEARD = np.array([[0.2, 0.7, 0.1], [0.1, 0.3, 0.6], [0.0, 0.9, 0.1], [0.6, 0.3, 0.1]])
 NOISE = np.random.default_rng(0).standard_normal((128, 44))
 HISTORY = pd.DataFrame({"loss": [2.0, 1, 0.5, 0.4], "val_loss": [2.0, 1, 0.9, 1]}, range(1, 5))
@@ -28,14 +28,14 @@ TOY = "toy corpus (synthetic, not music), 100 tracks"
 
 @pytest.fixture(autouse=True)
 def _figures():
-    """Draw on no screen, and close what was drawn."""
+    """Draw without a screen, and close all figures."""
     plt.switch_backend("agg")
     yield
     plt.close("all")
 
 
 def heard(starts, seconds, genres=GENRES):
-    """Make a prediction of segments of 3 s that start there."""
+    """Make a prediction of segments of 3 s with these starts."""
     ends = np.minimum(np.array(starts) + 3, seconds)
     table = pd.DataFrame({"start": starts, "end": ends}, dtype=float)
     table[genres] = HEARD[: len(starts)]
@@ -52,7 +52,7 @@ def texts(ax):
 
 
 SONG = heard([0, 3, 6, 9], 13.5)
-# What is drawn; the names of x, y and the colours.
+# Arguments; labels of the x axis, the y axis and the colour bar.
 LABELS = {
     "waveform": ([NOISE[0]], "time (s)", "amplitude", None),
     "spectrogram": ([NOISE], "time (s)", "frequency (Hz)", "level (dB)"),
@@ -190,8 +190,8 @@ def test_an_architecture_lists_layers_shapes_and_parameters_on_the_axes_given():
 @pytest.mark.parametrize(
     ("starts", "seconds", "edges"),
     [
-        ([0, 3, 6, 9], 13.5, [0, 3, 6, 9, 12]),  # All segments are whole,
-        ([0, 3, 6, 9], 11.996, [0, 3, 6, 8.999, 11.996]),  # or the last was filled up,
+        ([0, 3, 6, 9], 13.5, [0, 3, 6, 9, 12]),  # All segments are complete,
+        ([0, 3, 6, 9], 11.996, [0, 3, 6, 8.999, 11.996]),  # or the last is padded,
         ([0, 1, 2, 3], 6.5, [0, 2, 3, 4, 6]),  # or they overlap,
         ([0], 0.5, [0, 0.5]),  # or the song is too short for one.
     ],

@@ -1,4 +1,4 @@
-"""The toy corpus: the same every time, safe to interrupt, learnable and not trivial."""
+"""The toy corpus is the same every time, safe to interrupt, learnable and not trivial."""
 
 import subprocess
 import sys

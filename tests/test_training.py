@@ -7,13 +7,13 @@ import pytest
 from gtzan_mfcc import extraction, models, splits, training
 from gtzan_mfcc._keras import keras
 
-# Of TensorFlow's tensors, as Keras saves them with NumPy 2.
+# A warning of TensorFlow when Keras saves tensors with NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
 
 
 @pytest.fixture(scope="module")
 def data():
-    """Give 96 rows of 4 features in 3 genres that can be told apart, and 48 more of them."""
+    """Make 96 training and 48 validation rows of 4 features, in 3 genres that differ."""
     rng = np.random.default_rng(0)
     labels = np.arange(144) % 3
     x = (rng.standard_normal((144, 4)) + 3 * np.eye(3, 4)[labels]).astype(np.float32)
@@ -46,7 +46,7 @@ def test_without_patience_the_last_epoch_is_what_is_given(data):
 
 @pytest.mark.parametrize("patience", [2, 4])
 def test_with_patience_fit_stops_early_and_goes_back_to_the_best_weights(data, patience):
-    # A step so large that the loss soon gets worse.
+    # With this large learning rate, the loss soon rises.
     model, history, _ = train(data, epochs=60, learning_rate=0.1, patience=patience)
     best = history["val_loss"].idxmin()
     assert len(history) == best + patience < 60
@@ -79,7 +79,7 @@ def test_several_steps_at_a_time_train_the_same_weights_as_one(data, monkeypatch
 
 @pytest.fixture(scope="module")
 def segments() -> extraction.Segments:
-    """Make up three genres, which differ in one coefficient, of ten artists with two tracks each.
+    """Make three genres of ten artists with two tracks each, which differ in one coefficient.
 
     The artist of every fifth track is unknown; every fifth segment is a copy.
     """
@@ -103,7 +103,7 @@ def rows(segments) -> splits.Split:
 
 
 def predict(model, mfcc):
-    """Give a column a genre, of probabilities or decision values."""
+    """Return one column per genre, of probabilities or decision values."""
     if hasattr(model, "decision_function"):
         return model.decision_function(mfcc)
     return model.predict(mfcc, verbose=0)
@@ -122,9 +122,9 @@ def test_a_recipe_learns_what_can_be_learnt_from_its_rows_alone(name, segments, 
     model = QUICK[name](segments, train)
     scored = predict(model, segments.mfcc[test])
     assert scored.shape == (len(test), 3)
-    # Chance is a third.
+    # A random prediction is right in a third of the rows.
     assert (scored.argmax(axis=1) == segments.labels[test]).mean() > 0.6
-    # The same again, whatever is in other rows.
+    # The result does not depend on the other rows.
     poisoned, genre = segments.mfcc.copy(), segments.table["genre"].copy()
     poisoned[test], genre.iloc[test] = np.nan, "0"
     poisoned = extraction.Segments(poisoned, segments.table.assign(genre=genre))
@@ -134,7 +134,7 @@ def test_a_recipe_learns_what_can_be_learnt_from_its_rows_alone(name, segments, 
 
 @pytest.fixture
 def fits(segments, monkeypatch):
-    """Train nothing, and keep what each fit would have been given; rows are told by their MFCCs."""
+    """Replace `fit`, and record its arguments; rows are identified by their MFCCs."""
     where = {mfcc.tobytes(): row for row, mfcc in enumerate(segments.mfcc)}
     seen, build = [], models.statistics
 
@@ -191,7 +191,7 @@ def test_a_network_is_trained_on_all_rows_with_the_seed_and_settings_it_is_given
     for fit in fits:
         assert fit["parts"] == [rows[0].tolist()]
         assert (fit["epochs"], fit["patience"]) == (7, 2)
-    # The weights are new ones.
+    # The weights are new.
     assert fits[3]["weights"] != own.get_weights()[-2].tobytes()
 
 
@@ -206,7 +206,3 @@ def test_a_network_is_told_the_mean_and_variance_of_its_training_rows_alone(segm
     assert told["shape"] == (14, 13, 3)
     np.testing.assert_allclose(told["mean"], segments.mfcc[rows[0]].mean(axis=0))
     np.testing.assert_allclose(told["variance"], segments.mfcc[rows[0]].var(axis=0))
-
-
-def test_an_svm_has_the_c_it_is_given(segments, rows):
-    assert training.fit_svm(segments, rows[0], c=0.5)[-1].C == 0.5

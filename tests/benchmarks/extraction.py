@@ -1,8 +1,8 @@
-"""How fast, how large and how flat: `extract_mfcc` beside the study's way of extraction.
+"""Compare time, memory and size of `extract_mfcc` with those of the study's code.
 
-``make bench`` runs all of it on GTZAN (or on the toy corpus, where there is none); a quick
-look is ``python tests/benchmarks/extraction.py --tracks 20 --rounds 2 ratio``. Every run is
-a process of its own, and the two ways take turns, so that a noisy machine is noisy to both.
+``make bench`` runs all parts on GTZAN, or on the toy corpus if there is no GTZAN. A quick run is
+``python tests/benchmarks/extraction.py --tracks 20 --rounds 2 ratio``. Each measurement is in a
+new process. The two ways alternate, so that other load on the machine affects both.
 """
 
 import argparse
@@ -28,7 +28,7 @@ SEGMENT = 66_150
 
 
 def corpus(n_tracks: int) -> pd.DataFrame:
-    """So many tracks, genre by genre in turn; each again, by another name, if there are fewer."""
+    """Return n tracks, one genre after the other; if necessary, repeat tracks with new names."""
     tracks = dataset.load_tracks()
     tracks = tracks[~tracks["path"].str.contains(r"jazz\.00054")]
     turn = tracks.groupby("genre", observed=True).cumcount()
@@ -43,7 +43,7 @@ def the_studys_way(tracks: pd.DataFrame, folder: Path) -> None:
     data = {"mapping": list(tracks["genre"].cat.categories), "labels": [], "mfcc": []}
     for track, path, label in zip(tracks["track"], tracks["path"], tracks["genre"].cat.codes):
         signal, rate = librosa.load(path, sr=22_050)
-        # The same generators as the package's, so that both draw the same numbers.
+        # The generators of the package, so that both ways draw the same numbers.
         gain, noise, pitch = (
             augmentation.track_generator(track, name, seed=SEED) for name in augmentation.STUDY
         )
@@ -72,7 +72,7 @@ def the_studys_way(tracks: pd.DataFrame, folder: Path) -> None:
 
 
 def our_way(tracks: pd.DataFrame, folder: Path) -> None:
-    """Do all of that with one call."""
+    """Do the same with one call of the package."""
     extraction.extract_mfcc(
         tracks,
         augmentations=augmentation.STUDY,
@@ -83,12 +83,12 @@ def our_way(tracks: pd.DataFrame, folder: Path) -> None:
 
 
 def one_long_file(path: str, folder: Path) -> None:
-    """Extract a table of one track."""
+    """Extract one track."""
     our_way(pd.DataFrame({"track": ["long"], "genre": ["any"], "path": [path]}), folder)
 
 
 def measure(way: str, what: int | str, folder: Path) -> dict:
-    """Run one way in a process of its own; seconds of the call, most memory, bytes written."""
+    """Run one way in a new process; return time, peak memory and bytes written."""
     process = psutil.Popen(
         [sys.executable, __file__, "only", "--way", way, "--what", str(what), "--folder", folder],
         stdout=subprocess.PIPE,
@@ -97,7 +97,7 @@ def measure(way: str, what: int | str, folder: Path) -> dict:
     peak = 0
     while process.poll() is None:
         peak = max(peak, _resident(process))
-        time.sleep(0.5)  # looking costs a core time, and our way has none to spare
+        time.sleep(0.5)  # measuring takes time of a core, and our way uses all cores
     if process.returncode:
         raise RuntimeError(f"{way} on {what} ended with {process.returncode}")
     written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -105,7 +105,7 @@ def measure(way: str, what: int | str, folder: Path) -> dict:
 
 
 def _resident(process: psutil.Popen) -> int:
-    """Bytes resident in a process and all its children; shared pages count each time."""
+    """Sum the resident bytes of a process and its children; shared pages count several times."""
     total = 0
     for one in [process, *process.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -114,7 +114,7 @@ def _resident(process: psutil.Popen) -> int:
 
 
 def ratio(n_tracks: int, rounds: int) -> dict:
-    """Let the two ways take turns on the same tracks; compare time, memory, bytes and results."""
+    """Run both ways in turn on the same tracks; compare time, memory, bytes and results."""
     print(f"\n{n_tracks} tracks with three augmented copies, {rounds} rounds in turn:")
     results = {"the_studys_way": [], "our_way": []}
     with tempfile.TemporaryDirectory() as temporary:
@@ -153,7 +153,7 @@ def compare(n_tracks: int, theirs: Path, ours: Path) -> None:
     segments = extraction.extract_mfcc(
         corpus(n_tracks), augmentations=augmentation.STUDY, seed=SEED, cache=ours
     )
-    # The study's copies stand beside each segment; ours follow track by track.
+    # The study's copies follow each segment; ours follow each track.
     rows = segments.table.groupby("augmentation").indices
     for position, copy in enumerate(("original", *augmentation.STUDY)):
         difference = np.abs(segments.mfcc[rows[copy]] - study[:, position])
@@ -162,7 +162,7 @@ def compare(n_tracks: int, theirs: Path, ours: Path) -> None:
 
 
 def growth(sizes: tuple[int, ...]) -> dict:
-    """Measure time and memory of our way against the number of tracks."""
+    """Measure time and memory of our way for several numbers of tracks."""
     results = {}
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
@@ -175,7 +175,7 @@ def growth(sizes: tuple[int, ...]) -> dict:
 def long_file(hours: float) -> dict:
     """Extract one file of some hours, 44.1 kHz stereo, with all copies.
 
-    The samples of an hour alone would be 1,270 MB.
+    The samples of an hour are 1,270 MB.
     """
     y = audio.load(corpus(1).loc[0, "path"])
     stereo = np.stack([y, y[::-1]], axis=1)
@@ -189,7 +189,7 @@ def long_file(hours: float) -> dict:
 
 
 def main() -> None:
-    """Run the parts that are named, by default all, and keep the numbers."""
+    """Run the given parts, by default all, and record the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", default=["ratio", "growth", "long"])
     parser.add_argument("--tracks", type=int, default=400)

@@ -1,12 +1,12 @@
-"""What others take for GTZAN, on our folds: the CNN on mel spectrograms of gtzan.keras.
+"""Test a published model on our folds: the CNN on mel spectrograms of gtzan.keras.
 
-``make peers`` trains it in five folds with artists apart, until it stops improving on a fifth of
-the artists in training, and beside it, in turn, the study's CNN, the SVM and the MLP. It goes on
-where it was stopped. On 493 tracks and two cores it takes about two hours.
+``make peers`` trains it in five folds with artists apart. A fifth of the artists in training is for
+early stopping. The study's CNN, the SVM and the MLP are trained on the same folds. An interrupted
+run continues where it stopped. On 493 tracks and two cores it takes about two hours.
 
-After https://github.com/Hguimaraes/gtzan.keras: windows of 1.5 s, 128 mel bands in dB, five
-blocks of convolution. Without its overlap of the windows, and without the copies (mirrored,
-with stripes) that one of its notebooks adds.
+The model is that of https://github.com/Hguimaraes/gtzan.keras: windows of 1.5 s, 128 mel bands in
+dB, five blocks of convolution. Not used here: its overlapping windows, and the augmentation
+(mirrored, with stripes) in one of its notebooks.
 """
 
 import warnings
@@ -24,7 +24,7 @@ SEED = 0
 
 
 def mel_spectrograms(tracks: pd.DataFrame) -> extraction.Segments:
-    """Windows of all tracks, as the peer takes them: (n, bands, frames)."""
+    """Compute the input of the peer for windows of all tracks: (n, bands, frames)."""
     spectrograms, counts = [], []
     for path in tracks["path"]:
         y = audio.load(path)
@@ -59,7 +59,7 @@ def mel_cnn(bands: int, frames: int, n_genres: int, *, seed: int) -> keras.Model
 def fit_mel_cnn(
     segments: extraction.Segments, rows: np.ndarray, *, epochs: int, seed: int
 ) -> keras.Model:
-    """Train it until the loss on a fifth of the artists has not fallen for five epochs."""
+    """Train it; stop if the loss on a fifth of the artists has not fallen for five epochs."""
     fit_rows, stop_rows = (
         rows[part] for part in splits.split(segments.table.iloc[rows], "artist", seed=seed)
     )
@@ -72,7 +72,7 @@ def fit_mel_cnn(
 
 
 def main(epochs: int = 60) -> None:
-    """Let the models take turns, fold by fold, and keep the numbers."""
+    """Train all models, fold by fold, and record the numbers."""
     warnings.filterwarnings("ignore", message=".*which trains and is not tested")
     tracks = dataset.load_tracks()
     corpus = dataset.corpus_label(tracks["track"])
@@ -84,7 +84,7 @@ def main(epochs: int = 60) -> None:
         "svm": (training.fit_svm, thirteen),
         "mlp": (partial(training.fit_statistics_mlp, seed=SEED), segments),
     }
-    # The same tracks in each fold, however a model cuts them.
+    # The same tracks in each fold for models with other segments.
     tested_tracks = [
         set(thirteen.table["track"].iloc[test])
         for _, test in splits.folds(thirteen.table, "artist", seed=SEED)

@@ -1,7 +1,7 @@
-"""How long `predict` takes: a song of 3 min, one of an hour, and a thousand files.
+"""Measure the time of `predict`: a song of 3 min, one of an hour, and a thousand files.
 
-``make bench`` runs it on GTZAN (or on the toy corpus, where there is none). The thousand files
-take turns with `extract_mfcc` on the same files, which is what they are to be as quick as.
+``make bench`` runs it on GTZAN, or on the toy corpus if there is no GTZAN. For the thousand files,
+`predict_files` and `extract_mfcc` alternate: they should take about the same time.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from gtzan_mfcc import audio, dataset, extraction, notebook, predict
 
 
 def song(path: Path, tracks: pd.DataFrame, seconds: int) -> Path:
-    """Write a song of the corpus's tracks, one after the other, in stereo at 44.1 kHz."""
+    """Write a song that joins tracks of the corpus, in stereo at 44.1 kHz."""
     with soundfile.SoundFile(path, "w", 44_100, 2) as file:
         while file.frames < seconds * 44_100:
             for track in tracks["path"]:
@@ -31,19 +31,19 @@ def song(path: Path, tracks: pd.DataFrame, seconds: int) -> Path:
 
 
 def timed(work: Callable, *args: object, **settings: object) -> float:
-    """Give the seconds that some work takes."""
+    """Return the time of a call in seconds."""
     started = time.perf_counter()
     work(*args, **settings)
     return time.perf_counter() - started
 
 
 def peak_mb() -> int:
-    """Give the most memory this process has held so far."""
+    """Return the peak memory of this process in MB."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
 
 
 def main() -> None:
-    """Measure, and keep the numbers."""
+    """Measure, and record the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
