@@ -22,27 +22,12 @@ QUICK = {
 }
 WITH_ARTISTS = {"6_leakage", "7_robustness"}
 NEEDS = {"5_evaluation": ["4_cnn_training"]}
-FIGURES = {
-    "1_features_ann": ("loss_and_accuracy_features matrix_features classification_report_features"),
-    "2_mfcc_extraction": "",
-    "3_augmentation": (
-        "sample_mfcc_original sample_mfcc_pitch_scale sample_mfcc_random_gain "
-        "sample_mfcc_white_noise"
-    ),
-    "4_cnn_training": "loss_and_accuracy_no_augmentation loss_and_accuracy_augmented",
-    "5_evaluation": (
-        "neural_architecture classification_report_augmented genre_over_time matrix_augmented"
-    ),
-    "6_leakage": "accuracy_by_split front_page matrix_artist",
-    "7_robustness": "robustness accuracy_by_cutoff",
-    "8_your_own_music": "",
-}
 
 by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def test_no_notebook_is_missing():
-    assert [path.stem for path in NOTEBOOKS] == sorted(FIGURES)
+    assert [path.stem[:2] for path in NOTEBOOKS] == [f"{k}_" for k in range(1, 9)]
 
 
 @pytest.fixture(scope="module")
@@ -80,16 +65,14 @@ def run(toy_corpus, tmp_path_factory):
 
 @by_name
 def test_runs_from_top_to_bottom(path, run):
-    notebook, build = run(path.stem)
+    notebook, _ = run(path.stem)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     # A notebook's reader should see no warnings.
     assert not [output for output in outputs if output.get("name") == "stderr"]
     assert "TOY CORPUS" in json.dumps(notebook)
-    for figure in FIGURES[path.stem].split():
-        assert (build / "snapshots" / f"{figure}.png").stat().st_size > 5_000
 
 
-def test_results_tell_how_they_were_made(run):
+def test_results_tell_how_they_were_made_and_no_figure_is_missing(run):
     for path in NOTEBOOKS:
         _, build = run(path.stem)
     results = json.loads((build / "snapshots" / "results.json").read_text())
@@ -97,6 +80,8 @@ def test_results_tell_how_they_were_made(run):
     for entry in results.values():
         assert "toy corpus" in entry["corpus"]
         assert {"split", "seed", "versions", "results"} <= set(entry)
+    figures = {path.name for path in (build / "snapshots").glob("*.png")}
+    assert figures == {path.name for path in (PROJECT / "snapshots").glob("*.png")}
 
 
 def test_evaluation_without_training_says_what_to_do(toy_corpus, tmp_path, monkeypatch):
