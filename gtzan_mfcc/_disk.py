@@ -10,7 +10,14 @@ from pathlib import Path
 _PACKAGES = "audiomentations keras librosa numpy scikit-learn scipy soundfile soxr tensorflow"
 
 
-class CacheError(OSError):
+class OneLineError(Exception):
+    """An error whose message says all: a notebook shows it without the traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+class CacheError(OneLineError, OSError):
     """Raised if a folder cannot be written to; the message says why and what to do."""
 
 

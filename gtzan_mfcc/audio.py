@@ -8,6 +8,7 @@ import numpy as np
 import soxr
 
 from gtzan_mfcc._decoders import DecodingError, decode
+from gtzan_mfcc._disk import OneLineError
 
 SAMPLE_RATE = 22_050
 """Samples per second (Hz) of every signal in this package."""
@@ -23,7 +24,7 @@ SEGMENTS_AT_ONCE = 10
 _LOUDEST = 1e10
 
 
-class AudioError(ValueError):
+class AudioError(OneLineError, ValueError):
     """Raised if a sound file or signal cannot be used; the message says why and what to do."""
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gtzan_mfcc import toy
+from gtzan_mfcc._disk import OneLineError
 from gtzan_mfcc.features import FEATURE_NAMES
 
 GENRES = tuple("blues classical country disco hiphop jazz metal pop reggae rock".split())
@@ -24,12 +25,8 @@ _EXTENSIONS = ".wav .flac .au .aif .aiff .w64 .caf .ogg .oga .opus .mp3 .m4a .m4
 _EXTENSIONS += ".aac .wma .webm .ape .wv .tta .mpc .mkv .mka .mov .avi".split()
 
 
-class DatasetError(RuntimeError):
+class DatasetError(OneLineError, RuntimeError):
     """Raised if a corpus or table is missing or incomplete; the message says what to do."""
-
-    def _render_traceback_(self) -> list[str]:
-        """Show only the message in a notebook, without the traceback."""
-        return [f"DatasetError: {self}"]
 
 
 def project_dir() -> Path:

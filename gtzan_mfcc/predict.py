@@ -13,6 +13,7 @@ import pandas as pd
 
 from gtzan_mfcc import audio, features
 from gtzan_mfcc import models as _  # noqa: F401 - registers custom layers for load_model
+from gtzan_mfcc._disk import OneLineError
 from gtzan_mfcc._keras import keras
 from gtzan_mfcc.audio import SAMPLE_RATE, SEGMENT_LENGTH, AudioError
 
@@ -26,7 +27,7 @@ _COLUMNS = ("file", "genre", "seconds", "padded", "silent", "start", "end")
 _one_at_a_time = Lock()
 
 
-class ModelError(ValueError):
+class ModelError(OneLineError, ValueError):
     """Raised if a model cannot be used; the message says why and what to do."""
 
 

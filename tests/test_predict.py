@@ -17,6 +17,7 @@ from sklearn.svm import SVC
 import gtzan_mfcc
 from conftest import PROJECT, quick_network
 from gtzan_mfcc import audio, dataset, evaluation, extraction, features, models, predict
+from gtzan_mfcc._disk import CacheError
 
 GENRES = ["rock", "jazz", "blues"]  # Not in alphabetical order, to detect sorting.
 RATE, WHOLE, SHORTEST = audio.SAMPLE_RATE, audio.SEGMENT_LENGTH, audio.shortest_segment()
@@ -415,3 +416,10 @@ def test_the_model_that_comes_along_is_small_and_installed_with_the_package():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     package_data = project["tool"]["setuptools"]["package-data"]["gtzan_mfcc"]
     assert predict.PRETRAINED.name in package_data
+
+
+@pytest.mark.parametrize(
+    "error", [audio.AudioError, CacheError, dataset.DatasetError, predict.ModelError]
+)
+def test_a_notebook_shows_only_the_message_of_an_error(error):
+    assert error("what to do")._render_traceback_() == [f"{error.__name__}: what to do"]
