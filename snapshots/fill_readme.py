@@ -80,8 +80,8 @@ TABLES = {
         "speed relative to the study's code | {extraction_ratio[speed_ratio]} times"
         " ({extraction_ratio[slowest_ratio]} to {extraction_ratio[fastest_ratio]})",
         "size of the result relative to the study's JSON | {extraction_ratio[share_of_bytes]}",
-        "time for each track, with 50 and with 1,000 tracks | {extraction_growth[ms_a_track_at_50]} ms,"
-        " {extraction_growth[ms_a_track_at_1000]} ms",
+        "time for each track, with 50 and with 1,000 tracks |"
+        " {extraction_growth[ms_a_track_at_50]} ms, {extraction_growth[ms_a_track_at_1000]} ms",
         "memory, with 50 tracks, with 1,000, with one file of an hour |"
         " {extraction_growth[peak_mb_at_50]} MB, {extraction_growth[peak_mb_at_1000]} MB,"
         " {extraction_long[hour_file_peak_mb]} MB",
@@ -192,7 +192,7 @@ TABLES = {
 
 
 def fill_in(text: str, results: dict) -> str:
-    """Write each table of a page again; a table, entry or number that is not there is a KeyError."""
+    """Write the tables of a page; a table, entry or number that does not exist is a KeyError."""
     numbers = {name: shown(entry) for name, entry in results.items()}
 
     def table(match: re.Match) -> str:
