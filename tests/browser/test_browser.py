@@ -1,0 +1,121 @@
+"""What a reader sees in Chromium: the notebooks in JupyterLab, and the pages at three widths.
+
+``make browser`` makes the pages of the notebooks, and then runs this.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from urllib.parse import unquote
+
+import pytest
+from nbconvert.filters import markdown2html
+
+from conftest import PROJECT
+from gtzan_mfcc import toy
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="needs Selenium: make browser")
+Wait = pytest.importorskip("selenium.webdriver.support.wait").WebDriverWait
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+WANTED = "needs Chromium and its driver; on Debian: apt install chromium chromium-driver"
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=WANTED)
+
+HERE = PROJECT / "tests" / "browser"
+BUILD = PROJECT / "build" / "browser"
+TOY = PROJECT / "data" / "toy"
+NOTEBOOKS = sorted(PROJECT.glob("notebooks/*.ipynb"))
+PAGES = [*NOTEBOOKS, *sorted(PROJECT.glob("*.md")), *sorted(PROJECT.glob("[a-z]*/*.md"))]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for option in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1400,1000"):
+        options.add_argument(f"--{option}")
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with webdriver.Chrome(options, webdriver.ChromeService(DRIVER)) as browser:
+        yield browser
+
+
+@pytest.fixture
+def ask(browser):
+    """Give a function that evaluates JavaScript in the page."""
+    script = (HERE / "page.js").read_text()
+    return lambda question: browser.execute_script(f"{script}\nreturn {question}")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Start JupyterLab on copies of the notebooks; give the address of one, but for its name."""
+    work = tmp_path_factory.mktemp("lab")
+    notebooks = shutil.copytree(PROJECT / "notebooks", work / "notebooks")
+    shutil.copytree(HERE / "labconfig", work / "labconfig")
+    # The toy corpus, also where the notebooks would find GTZAN in data/.
+    env = {"GTZAN_DIR": str(toy.make_corpus(TOY)), "SNAPSHOTS_DIR": "", "TQDM_DISABLE": ""}
+    env |= {"BUILD_DIR": str(work / "build"), "JUPYTER_CONFIG_DIR": str(work)}
+    options = "-m jupyterlab --no-browser --allow-root --expose-app-in-browser".split()
+    log = work / "log"
+    with subprocess.Popen(
+        [sys.executable, *options, notebooks], env=os.environ | env, stderr=log.open("w")
+    ) as server:
+        while not (address := re.search(r"(http://127\S+)(\?token=\S+)", log.read_text())):
+            assert server.poll() is None, log.read_text()
+            time.sleep(0.5)
+        yield f"{address[1]}/tree/%s{address[2]}&reset"
+        server.terminate()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_run_all_in_jupyterlab(browser, ask, lab, path):
+    def wait(question, minutes=1):
+        Wait(browser, minutes * 60).until(lambda _: ask(question), question)
+
+    browser.get(lab % path.name)
+    wait("idle()")
+    ask("runAll() && null")
+    wait("window.ran && idle()", minutes=15)
+    for place, share in {"top": 0, "middle": 0.5, "bottom": 1}.items():
+        ask(f"scrollTo({share})")
+        browser.save_screenshot(BUILD / f"{path.stem}-{place}.png")
+    assert not ask("errors()")
+    assert ask("prompts()") == [f"[{k}]:" for k in range(1, len(ask("prompts()")) + 1)]
+    assert "TOY CORPUS" in ask("text()")
+    # What is shown where there is no picture, player or widget of an object.
+    assert not re.search(r"<\S+( object|: >)|Error displaying widget", ask("text()"))
+    assert ask("pictures().length && pictures().every(Boolean)")
+    players = ask("players().length > 0 && players().every(Boolean)")
+    assert players == ("notebook.player(" in path.read_text(encoding="utf-8"))
+    ask("remember()")
+    if path.stem == "3_augmentation":
+        slider = browser.find_element("css selector", ".jupyter-widgets .noUi-handle")
+        slider.send_keys(webdriver.Keys.ARROW_RIGHT)
+        wait("isNew() && idle()")
+    if path.stem == "8_your_own_music":
+        ask("upload()")
+        song = TOY / "waltz" / "waltz.00000.wav"
+        browser.find_element("css selector", "body > input[type=file]").send_keys(str(song))
+        wait("isNew() && idle()")
+    browser.save_screenshot(BUILD / f"{path.stem}-end.png")
+    assert not ask("errors()")
+    ask("shutDown()")
+
+
+@pytest.mark.parametrize("width", [400, 800, 1400])
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_page_is_not_cut_off(browser, ask, path, width):
+    page = BUILD / f"{path.stem}.html"
+    if path.suffix == ".md":
+        page = BUILD / f"{path.parent.name}-{path.stem}.html"
+        head = f'<base href="{path.as_uri()}"><link rel="stylesheet" href="{HERE}/markdown.css">'
+        page.write_text(f'<meta charset="utf-8">{head}{markdown2html(path.read_text())}')
+    size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(page.as_uri())
+    browser.save_screenshot(BUILD / f"{page.stem}-{width}.png")
+    assert not ask("cutOff()")
+    assert not [link for link in ask("links()") if not os.path.exists(unquote(link))]
