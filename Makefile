@@ -50,7 +50,7 @@ snapshots: .venv/installed  ## run the notebooks in place on GTZAN; rewrite snap
 	SNAPSHOTS_DIR="$(CURDIR)/snapshots" $(EXECUTE) --inplace $(NOTEBOOKS)
 	$(BIN)/python snapshots/fill_readme.py
 
-pretrained: .venv/installed  ## train the model that comes with the package anew, on GTZAN
+pretrained: .venv/installed  ## train the model that comes with the package again, on GTZAN
 	$(NEED_GTZAN)
 	clips="$${GTZAN_DIR:+$$GTZAN_DIR/../clips}"; test -d "$$clips" || clips=; \
 	$(BIN)/python -m gtzan_mfcc train $${GTZAN_DIR:+"$$GTZAN_DIR"} $${clips:+"$$clips"} \
@@ -66,8 +66,10 @@ peers: .venv/dev  ## train the networks of others on our folds (two hours)
 data: .venv/installed  ## download GTZAN into data/ (over 1 GB, no account needed)
 	TQDM_DISABLE= $(BIN)/python data/download.py
 
+# Notebook 8 takes a file that is chosen on the page; by default, up to 10 MB.
+LARGE_FILES := --ServerApp.tornado_settings='{"websocket_max_message_size": 100000000}'
 lab: .venv/installed  ## open the notebooks in Jupyter
-	TQDM_DISABLE= $(BIN)/jupyter lab notebooks
+	TQDM_DISABLE= $(BIN)/jupyter lab notebooks $(LARGE_FILES)
 
 lint: .venv/dev  ## check the style of code and notebooks
 	$(BIN)/ruff check
@@ -75,7 +77,7 @@ lint: .venv/dev  ## check the style of code and notebooks
 
 # Without --no-cache, uv would not notice a change of requirements.txt. One version for every Python
 # where there is one (fewest): what passes with one Python is then what the others get.
-lock:  ## pin the newest versions anew in requirements.lock
+lock:  ## pin the newest versions in requirements.lock
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet uv
 	build/lock/bin/uv --no-cache pip compile --quiet --universal --python-version 3.11 \

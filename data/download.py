@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from gtzan_mfcc import dataset
@@ -49,8 +50,9 @@ def download(folder: str | Path | None = None) -> Path:
         arrived = Path(kagglehub.dataset_download(KAGGLE_HANDLE))
     except Exception as error:
         raise DatasetError(
-            f"could not download {KAGGLE_HANDLE} from Kaggle: {error}. Try again; the download "
-            f"will continue. Or download it with a browser and unpack it into {folder}."
+            f"could not download {KAGGLE_HANDLE} from Kaggle ({type(error).__name__}). Is there a "
+            "network? Try again; the download will continue. Or download it with a browser and "
+            f"unpack it into {folder}."
         ) from error
     finally:
         os.environ.pop("KAGGLEHUB_CACHE")
@@ -98,4 +100,7 @@ def check_corpus(folder: str | Path) -> None:
 
 
 if __name__ == "__main__":
-    print(download())
+    try:
+        print(download())
+    except DatasetError as error:
+        sys.exit(str(error))

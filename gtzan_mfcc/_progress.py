@@ -10,4 +10,4 @@ def bar(steps: Iterable, unit: str, show: bool, **progress: int) -> Iterable:
     """Iterate over the steps, with a progress bar if `show` is true."""
     # tqdm itself applies TQDM_DISABLE in a terminal, but not in Jupyter.
     quiet = not show or bool(os.environ.get("TQDM_DISABLE"))
-    return tqdm(steps, unit=unit, disable=quiet, **progress)
+    return tqdm(steps, unit=unit, disable=quiet, leave=False, **progress)

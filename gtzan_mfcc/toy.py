@@ -1,12 +1,13 @@
 """Make a synthetic corpus of ten genres with NumPy, for use without GTZAN; it is not music."""
 
-import tempfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
-import soundfile
 from filelock import FileLock
+from scipy.io import wavfile
 
+from gtzan_mfcc._disk import writing_to
 from gtzan_mfcc.audio import SAMPLE_RATE
 
 # Bars per minute, chord (semitones above its root), patterns; then for each note: slope (harmonic
@@ -138,8 +139,8 @@ def make_corpus(
     gtzan_mfcc.dataset.load_tracks : Makes and uses this corpus if there is no GTZAN.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"), tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+    parent = folder.parent
+    with writing_to(parent), FileLock(f"{folder}.lock"), TemporaryDirectory(dir=parent) as aside:
         if folder.exists() and any(folder.iterdir()):
             return folder
         made, rows = Path(aside, "made"), ["track,artist,fault_filtered"]
@@ -148,7 +149,7 @@ def make_corpus(
             for number in range(tracks_per_genre):
                 track, artist = f"{genre}.{number:05d}", number % 5
                 y = make_track(genre, number, seed=seed, seconds=seconds)
-                soundfile.write(made / genre / f"{track}.wav", y, SAMPLE_RATE, subtype="PCM_16")
+                wavfile.write(made / genre / f"{track}.wav", SAMPLE_RATE, np.int16(32_767 * y))
                 rows.append(f"{track},{genre}-artist-{artist},{_PARTITION_OF_ARTIST[artist]}")
         (made / "tracks.csv").write_text("\n".join(rows) + "\n")
         made.rename(folder)

@@ -2,14 +2,15 @@
 
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
-import soundfile
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import GroupKFold, KFold, cross_val_score
 
 from gtzan_mfcc import dataset, features, toy
+from gtzan_mfcc._disk import CacheError
 from gtzan_mfcc.audio import SAMPLE_RATE
 
 SMALL = {"tracks_per_genre": 2, "seconds": 0.1}
@@ -78,9 +79,9 @@ def test_a_corpus_that_is_there_is_left_as_it_is(corpus):
     assert files(corpus) == before
 
 
-def test_stopped_run_leaves_nothing_but_its_lock(tmp_path, monkeypatch):
-    monkeypatch.setattr(soundfile, "write", lambda *_, **__: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+def test_a_full_disk_is_reported_and_nothing_but_the_lock_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(toy.wavfile, "write", Mock(side_effect=OSError(28, "No space left")))
+    with pytest.raises(CacheError, match=r"cannot be written to \(No space left\)"):
         toy.make_corpus(tmp_path / "toy", **SMALL)
     assert [path.name for path in tmp_path.rglob("*")] == ["toy.lock"]
 
