@@ -89,7 +89,7 @@ clean:  ## remove all that can be made again, but not data/
 	rm -rf .venv .venv.lock build *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# Should make run twice at once, one of them makes .venv; the other waits, and then looks again.
+# If make runs twice at the same time, one process makes .venv, and the other waits for it.
 # TensorFlow of requirements.lock has no wheels for Python 3.14.
 ifndef ALONE
 .venv/%: requirements.txt requirements.lock pyproject.toml
