@@ -12,7 +12,7 @@ NEED_GTZAN := $(BIN)/python -c "from gtzan_mfcc import dataset; \
 	dataset.find_corpus() or exit('No GTZAN: run make data, or set GTZAN_DIR.')"
 
 # Makes pages of the notebooks $(2) in the folder $(1), which is two levels deep like build/notebooks.
-PAGES = $(BIN)/jupyter nbconvert --to html --output-dir $(1) $(2) && \
+PAGES = $(BIN)/jupyter nbconvert --log-level=ERROR --to html --output-dir $(1) $(2) && \
 	$(BIN)/python -c "$$MEND" $(patsubst %.ipynb,$(1)/%.html,$(notdir $(2)))
 # Links lead from page to page; long lines of code are not cut off, on a narrow screen too.
 define MEND
