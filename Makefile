@@ -50,10 +50,14 @@ snapshots: .venv/installed  ## run the notebooks in place on GTZAN; rewrite snap
 	SNAPSHOTS_DIR="$(CURDIR)/snapshots" $(EXECUTE) --inplace $(NOTEBOOKS)
 	$(BIN)/python snapshots/fill_readme.py
 
+# With the lowest Keras that requirements.txt allows, because no older Keras could read the file.
 pretrained: .venv/installed  ## train the model that comes with the package again, on GTZAN
 	$(NEED_GTZAN)
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/keras \
+	  "$$(sed -n 's/^keras>=/keras==/p' requirements.txt)"
 	clips="$${GTZAN_DIR:+$$GTZAN_DIR/../clips}"; test -d "$$clips" || clips=; \
-	$(BIN)/python -m gtzan_mfcc train $${GTZAN_DIR:+"$$GTZAN_DIR"} $${clips:+"$$clips"} \
+	PYTHONPATH=build/keras $(BIN)/python -m gtzan_mfcc train $${GTZAN_DIR:+"$$GTZAN_DIR"} \
+	  $${clips:+"$$clips"} --facts gtzan_mfcc/tracks.csv --cache build/cache \
 	  --output gtzan_mfcc/pretrained.keras
 
 bench: .venv/dev  ## measure extraction and prediction (half an hour)
@@ -103,17 +107,17 @@ ifndef ALONE
 	$(MAKE) --no-print-directory ALONE=1 $@
 else
 INSTALL = echo "Installing packages into .venv: a few minutes."; \
-	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.[$(1)]' && touch $@ || { \
+	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.$(1)' && touch $@ || { \
 	echo "pip could not install the packages; the lines above say why." \
 	"It needs a network, and 4 GB of disk space." >&2; exit 1; }
 
 .venv/installed: requirements.txt requirements.lock pyproject.toml
 	@$(PYTHON) -m venv .venv
-	@$(call INSTALL,av)
+	@$(call INSTALL,)
 
 .venv/dev: .venv/installed
-	@$(call INSTALL,dev)
+	@$(call INSTALL,[dev])
 
 .venv/browser: .venv/dev
-	@$(call INSTALL,browser)
+	@$(call INSTALL,[browser])
 endif

@@ -14,8 +14,8 @@ KAGGLE_HANDLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
 def download(folder: str | Path | None = None) -> Path:
     """Download Kaggle's copy of GTZAN (over 1 GB, no account needed), and check it.
 
-    Shows the progress, continues an interrupted download, and returns at once if GTZAN is already
-    there.
+    Shows the progress, continues an interrupted download, and returns at once if GTZAN
+    is already there.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ def download(folder: str | Path | None = None) -> Path:
         arrived = Path(kagglehub.dataset_download(KAGGLE_HANDLE))
     except Exception as error:
         raise DatasetError(
-            f"could not download {KAGGLE_HANDLE} from Kaggle ({type(error).__name__}). Is there a "
-            "network? Try again; the download will continue. Or download it with a browser and "
-            f"unpack it into {folder}."
+            f"could not download {KAGGLE_HANDLE} from Kaggle ({type(error).__name__}). "
+            "Is there a network? Try again; the download will continue. Or download it "
+            f"with a browser and unpack it into {folder}."
         ) from error
     finally:
         os.environ.pop("KAGGLEHUB_CACHE")
@@ -83,11 +83,12 @@ def check_corpus(folder: str | Path) -> None:
     Raises
     ------
     DatasetError
-        If any of the ten genres has fewer than 100 tracks, or ``features_3_sec.csv`` is not next
-        to the folder. The message lists everything that is missing.
+        If any of the ten genres has fewer than 100 tracks, or ``features_3_sec.csv`` is
+        not next to the folder. The message lists everything that is missing.
     """
     folder = Path(folder)
-    counts = dataset.load_tracks(folder)["genre"].value_counts()
+    tracks = dataset.load_tracks(folder, facts=dataset.load_facts())
+    counts = tracks["genre"].value_counts()
     faults = [
         f"{counts.get(genre, 0)} of 100 tracks of {genre}"
         for genre in dataset.GENRES
@@ -96,7 +97,9 @@ def check_corpus(folder: str | Path) -> None:
     if dataset.find_feature_table(folder) is None:
         faults.append("no features_3_sec.csv beside it")
     if faults:
-        raise DatasetError(f"{folder} is not all of GTZAN: {'; '.join(faults)}; download it again.")
+        raise DatasetError(
+            f"{folder} is not all of GTZAN: {'; '.join(faults)}; download it again."
+        )
 
 
 if __name__ == "__main__":

@@ -1,153 +1,243 @@
-"""Process tracks in parallel, keep the result of each, and continue after an interruption.
+"""Process tracks in parallel, keep the rows of each, continue after an interruption.
 
-In the cache folder, ``tracks/<key>.npy`` holds the rows of one track (or the reason why it has
-none), and ``<kind>-<key>.npy`` the rows of a whole call. A key is a hash of everything that the
-rows depend on.
+In the folder of a cache, ``tracks/<key>.npy`` holds the rows of one copy of one track,
+and ``<kind>-<key>.npy`` those of a whole call. A key is a hash of everything that the
+rows depend on. Files that failed are tried again by each call.
 """
 
-import hashlib
-import json
 import os
 import warnings
-from collections.abc import Callable
-from functools import partial
-from importlib.util import find_spec
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import joblib
 import numpy as np
 import pandas as pd
-from filelock import FileLock
-from joblib.func_inspect import get_func_code
 
 from gtzan_mfcc import audio, dataset
-from gtzan_mfcc._disk import aside, package_versions, writing_to
+from gtzan_mfcc._identity import digest
 from gtzan_mfcc._librosa import librosa
-from gtzan_mfcc._progress import bar
+from gtzan_mfcc._util import bar, locked, temporary, writing_to
 
-# The modules whose code the rows depend on, read when this process imports them.
-_MODULES = "_decoders audio augmentation extraction features".split()
-_CODE = [Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in _MODULES]
+Work = Callable[[str, str, list[str]], list[np.ndarray]]
 
 
 def rows_of_tracks(
-    kind: str, work: partial, tracks: pd.DataFrame, *, cache: str | Path | None, **how: bool | int
+    kind: str,
+    work: Work,
+    tracks: pd.DataFrame,
+    keys: dict[str, str | None],
+    *,
+    cache: str | Path | None,
+    n_jobs: int,
+    strict: bool,
+    progress: bool,
 ) -> tuple[np.ndarray, list[int], pd.DataFrame]:
-    """Compute the rows of each track with `work(track, path)`, or read them from the cache.
+    """Compute the rows of all copies of each track, or read them from the cache.
 
-    The other parameters are those of `extract_mfcc`; all are required. Returns the rows, the
-    number of rows of each track, and a table of the tracks without rows.
+    ``work(track, path, copies)`` computes the rows of these copies. `keys` has a hash
+    for each copy of everything but the track; None if the rows are not to be kept. The
+    other parameters are those of `extract_mfcc`. Returns the rows, track by track and
+    copy by copy; the number of rows of each track, for one copy; and a table of the
+    tracks without rows.
     """
-    folder = Path(cache) if cache is not None else dataset.build_dir() / "cache"
-    keys = _keys(work, tracks)
-    files = [folder / "tracks" / f"{key}.npy" for key in keys]
-    path = folder / f"{kind}-{_digest(keys)}.npy"
-    if not _is_finished(path, files):
-        with writing_to(folder):
-            (folder / "tracks").mkdir(parents=True, exist_ok=True)
-            # A second process that needs the same result waits here.
-            lock = FileLock(path.with_suffix(".lock")).acquire()
-        with lock:
-            if not _is_finished(path, files):
-                _make(files, work, tracks, how)
-                _join(files, path)
-    counts, reasons = _outcomes(files)
-    left_out = tracks[["track", "path"]].assign(reason=pd.Series(reasons, tracks.index, object))
-    left_out = left_out.dropna(subset="reason").reset_index(drop=True)
-    if how["strict"] and len(left_out):
-        raise audio.AudioError(left_out["reason"][0])
-    ignored = pd.DataFrame(tracks.attrs.get("ignored", []), columns=left_out.columns)
-    return _mapped(path), counts, pd.concat([left_out, ignored], ignore_index=True)
+    if tracks.empty:
+        raise audio.AudioError("the track table is empty.")
+    folder = None if cache is None else Path(cache)
+    files = [_files(folder, track, keys) for track in tracks.itertuples()]
+    rows: dict[int, list[np.ndarray | None]] = {}
+    reasons: dict[int, str] = {}
+    missing = _missing(files)
+    if missing:
+        with _only_process(folder):
+            # Another process may have computed some of them in the meantime.
+            missing = _missing(files)
+            outcomes = _compute(work, tracks, list(keys), missing, n_jobs)
+            done = len(tracks) - len(missing)
+            try:
+                for k in bar(
+                    missing, "track", progress, total=len(tracks), initial=done
+                ):
+                    outcome = next(outcomes)
+                    if isinstance(outcome, str):
+                        reasons[k] = outcome
+                        if strict:
+                            raise audio.AudioError(outcome)
+                    else:
+                        rows[k] = _keep(outcome, missing[k], files[k])
+            finally:
+                with warnings.catch_warnings():
+                    # joblib warns about lost results if the loop ends early.
+                    warnings.simplefilter("ignore", UserWarning)
+                    outcomes.close()
+    left_out = tracks[["track", "path"]].iloc[list(reasons)]
+    left_out = left_out.reset_index(drop=True)
+    left_out["reason"] = pd.Series(list(reasons.values()), dtype=object)
+    used = [k for k in range(len(tracks)) if k not in reasons]
+    if not used:
+        reason = left_out["reason"][0]
+        raise audio.AudioError(f"none of {len(tracks)} tracks can be used; {reason}")
+    used_files = [file for k in used for file in files[k]]
+    if folder is not None and None not in used_files:
+        joined = _joined(folder, kind, used_files)
+        n_rows = [len(_mapped(files[k][0])) for k in used]
+    else:
+        pieces = [_read(rows.get(k), files[k]) for k in used]
+        n_rows = [len(of_track[0]) for of_track in pieces]
+        joined = np.concatenate([piece for of_track in pieces for piece in of_track])
+    counts = np.zeros(len(tracks), int)
+    counts[used] = n_rows
+    return joined, counts.tolist(), left_out
 
 
-def _is_finished(path: Path, files: list[Path]) -> bool:
-    """Return whether all tracks are in the cache, and the array of all rows, too."""
-    joined, (counts, reasons) = _mapped(path), _outcomes(files)
-    return joined is not None and "" not in reasons and len(joined) == sum(counts)
+def clear_cache(cache: str | Path) -> None:
+    """Empty a cache: delete all results in it, of extraction and of cross-validation.
+
+    Parameters
+    ----------
+    cache : str or Path
+        The folder that was given as ``cache``. Other files in it stay.
+
+    See Also
+    --------
+    Notebook ``2_mfcc_extraction`` introduces this helper.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> clear_cache(mkdtemp())
+    """
+    ours = "tracks/*.npy mfcc-*.npy features-*.npy unfinished-*.npy folds/*.npz"
+    for pattern in ours.split():
+        for file in Path(cache).glob(pattern):
+            file.unlink(missing_ok=True)
 
 
-def _make(files: list[Path], work: partial, tracks: pd.DataFrame, how: dict) -> None:
-    """Compute and save the rows of each track that has none; try bad files again."""
-    missing = [k for k, n in enumerate(_outcomes(files)[0]) if not n]
-    to_do = tracks[["track", "path"]].iloc[missing].itertuples(index=False)
-    jobs = (joblib.delayed(_attempt)(work, *track) for track in to_do)
-    outcomes = joblib.Parallel(n_jobs=how["n_jobs"], return_as="generator")(jobs)
-    done = len(files) - len(missing)
+def _files(
+    folder: Path | None, track: tuple, keys: dict[str, str | None]
+) -> list[Path | None]:
+    """Name the file of each copy of a track; None if its rows are not to be kept."""
+    if folder is None:
+        return [None] * len(keys)
     try:
-        for k in bar(missing, "track", how["progress"], total=len(files), initial=done):
-            rows = next(outcomes)
-            with writing_to(files[k].parents[1]), aside(files[k]) as unfinished:
-                np.save(unfinished, rows)
-            if how["strict"] and not rows.ndim:
-                raise audio.AudioError(str(rows))
-    finally:
-        with warnings.catch_warnings():
-            # joblib warns about lost results if the loop ends early.
-            warnings.simplefilter("ignore", UserWarning)
-            outcomes.close()
+        stat = os.stat(track.path)
+        version = [stat.st_size, stat.st_mtime_ns]
+    except (OSError, ValueError):
+        version = None  # It cannot be read, so it will have no rows.
+    facts = [track.track, track.path, version]
+    return [
+        None if key is None else folder / "tracks" / f"{digest([key, *facts])}.npy"
+        for key in keys.values()
+    ]
 
 
-def _join(files: list[Path], path: Path) -> None:
-    """Write the rows of all tracks to one array, file by file, to save memory."""
-    counts, reasons = _outcomes(files)
-    if not any(counts):
-        reason = reasons[0] if files else "the track table is empty."
-        raise audio.AudioError(f"none of {len(files)} tracks can be used; the first: {reason}")
-    used = [file for file, n in zip(files, counts) if n]
-    header = np.lib.format.header_data_from_array_1_0(np.load(used[0]))
-    header["shape"] = (sum(counts), *header["shape"][1:])
-    with writing_to(path.parent), aside(path) as unfinished, unfinished.open("wb") as joined:
-        np.lib.format.write_array_header_1_0(joined, header)
-        for file in used:
-            joined.write(np.load(file))
+def _missing(files: list[list[Path | None]]) -> dict[int, list[int]]:
+    """List the copies of each track that are to be computed."""
+    missing = {}
+    for k, of_track in enumerate(files):
+        copies = [
+            copy
+            for copy, file in enumerate(of_track)
+            if file is None or _mapped(file) is None
+        ]
+        if copies:
+            missing[k] = copies
+    return missing
 
 
-def _outcomes(files: list[Path]) -> tuple[list[int], list[str | None]]:
-    """Count the rows of each track; if none, give the reason, or "" if it is not in the cache."""
-    counts, reasons = [], []
-    for rows in map(_mapped, files):
-        counts.append(len(rows) if rows is not None and rows.ndim else 0)
-        reasons.append(None if counts[-1] else "" if rows is None else str(rows))
-    return counts, reasons
+def _only_process(folder: Path | None) -> object:
+    """Make the folder of the cache; let other processes that need it wait."""
+    if folder is None:
+        return nullcontext()
+    with writing_to(folder / "tracks"), TemporaryFile(dir=folder / "tracks"):
+        pass  # It can be written to. Otherwise, fail now and not after the work.
+    return locked(folder / "cache.lock")
+
+
+def _compute(
+    work: Work,
+    tracks: pd.DataFrame,
+    names: list[str],
+    missing: dict[int, list[int]],
+    n_jobs: int,
+) -> object:
+    """Compute the missing copies, track by track, with several processes."""
+    jobs = []
+    for k, copies in missing.items():
+        track, path = tracks[["track", "path"]].iloc[k]
+        wanted = [names[copy] for copy in copies]
+        jobs.append(joblib.delayed(_attempt)(work, track, path, wanted))
+    return joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+
+
+def _attempt(
+    work: Work, track: str, path: str, copies: list[str]
+) -> list[np.ndarray] | str:
+    """Return the rows of the copies of a track, or the reason why it has none."""
+    try:
+        return work(track, path, copies)
+    except (audio.AudioError, librosa.ParameterError, OSError) as error:
+        reason = str(error) if path in str(error) else f"{path}: {error}"
+        known = dataset.CORRUPT_FILES.get(Path(path).name)
+        return f"{reason} ({known})" if known else reason
+
+
+def _keep(
+    outcome: list[np.ndarray], copies: list[int], files: list[Path | None]
+) -> list[np.ndarray | None]:
+    """Save the rows that have a file; return those that have none, in their places."""
+    rows = [None] * len(files)
+    for copy, computed in zip(copies, outcome):
+        file = files[copy]
+        if file is None:
+            rows[copy] = computed
+        else:
+            with writing_to(file.parent), temporary(file) as unfinished:
+                np.save(unfinished, computed)
+    return rows
+
+
+def _read(
+    rows: list[np.ndarray | None] | None, files: Sequence[Path | None]
+) -> list[np.ndarray]:
+    """Return the rows of all copies of a track, from memory or from its files."""
+    if rows is None:
+        rows = [None] * len(files)
+    return [
+        np.load(file) if computed is None else computed
+        for computed, file in zip(rows, files)
+    ]
+
+
+def _joined(folder: Path, kind: str, files: list[Path]) -> np.ndarray:
+    """Join the rows of all files in one array on disk, file by file, to save memory."""
+    path = folder / f"{kind}-{digest([file.stem for file in files])}.npy"
+    mapped = _mapped(path)
+    if mapped is None:
+        # One file at a time, because a process cannot keep thousands of files open.
+        n_rows = sum(len(_mapped(file)) for file in files)
+        first = np.load(files[0])
+        header = np.lib.format.header_data_from_array_1_0(first)
+        header["shape"] = (n_rows, *first.shape[1:])
+        with (
+            writing_to(folder),
+            temporary(path) as unfinished,
+            unfinished.open("wb") as joined,
+        ):
+            np.lib.format.write_array_header_1_0(joined, header)
+            for file in files:
+                joined.write(np.load(file))
+        mapped = _mapped(path)
+    return mapped
 
 
 def _mapped(path: Path) -> np.ndarray | None:
     """Memory-map an array; None if the file is missing or damaged."""
     try:
         rows = np.load(path, mmap_mode="r")
-        return rows if rows.offset + rows.nbytes == path.stat().st_size else None
+        complete = rows.offset + rows.nbytes == path.stat().st_size
+        return rows if complete else None
     except Exception:  # A damaged header can raise many kinds of errors.
         return None
-
-
-def _keys(work: partial, tracks: pd.DataFrame) -> list[str]:
-    """Hash everything that the rows of each track depend on."""
-    packages = [package_versions(), find_spec("av") is None]
-    made_by = _digest([work.func.__name__, work.keywords, packages, _CODE])
-    keys = []
-    for track, path in zip(tracks["track"], tracks["path"]):
-        stat = os.stat(path) if os.access(path, os.R_OK) else None
-        keys.append(_digest([made_by, track, path, stat and [stat.st_size, stat.st_mtime_ns]]))
-    return keys
-
-
-def _digest(content: list) -> str:
-    return hashlib.sha256(json.dumps(content, default=_described).encode()).hexdigest()[:16]
-
-
-def _described(value: Callable) -> list:
-    """Describe a function, such as an augmentation, by its code and settings, for JSON."""
-    function, settings = getattr(value, "func", value), getattr(value, "keywords", None)
-    code, defaults = get_func_code(function)[0], getattr(function, "__kwdefaults__", value)
-    return [code, repr([defaults, settings])]
-
-
-def _attempt(work: Callable, track: str, path: str) -> np.ndarray:
-    """Return the rows of a track, or a 0-dimensional array with the reason why it has none."""
-    try:
-        return work(track, path)
-    except (audio.AudioError, librosa.ParameterError, OSError) as error:
-        reason = str(error) if path in str(error) else f"{path}: {error}"
-        if known := dataset.CORRUPT_FILES.get(Path(path).name):
-            reason = f"{reason} ({known})"
-        return np.array(reason)

@@ -1,24 +1,38 @@
 """Import Keras without the lines that TensorFlow writes to stderr at start.
 
-No setting turns them off (TensorFlow 2.21 writes them before it reads ``TF_CPP_MIN_LOG_LEVEL``),
-and they would appear in every notebook that imports a model.
+No setting turns them off (TensorFlow 2.21 writes them before it reads
+``TF_CPP_MIN_LOG_LEVEL``), and they would appear in every notebook that imports a model.
 """
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 __all__ = ["keras"]
 
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    try:
+        kept = os.dup(2)
+    except OSError:
+        # A program without a console: nothing would be seen.
+        yield
+        return
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 # This hides the lines that come later, when the first model is built.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-kept = os.dup(2)
-try:
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+with _without_stderr():
     import keras
-finally:
-    os.dup2(kept, 2)
-    os.close(kept)
 
 # Cross-validation builds many models, and TensorFlow warns when it traces each of them.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)

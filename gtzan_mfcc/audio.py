@@ -1,46 +1,56 @@
-"""Read sound files in the study's format (mono, 22,050 Hz), and cut them into segments."""
+"""Read sound files as mono signals of one sample rate, and cut them into segments."""
 
+import io
 import math
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soxr
 
 from gtzan_mfcc._decoders import DecodingError, decode
-from gtzan_mfcc._disk import OneLineError
+from gtzan_mfcc._util import UserError
 
 SAMPLE_RATE = 22_050
-"""Samples per second (Hz) of every signal in this package."""
+"""Samples per second (Hz) of the study's signals."""
 
 SEGMENT_LENGTH = 3 * SAMPLE_RATE
-"""Samples in a segment of 3 s."""
+"""Samples in a segment of 3 s at `SAMPLE_RATE`."""
 
 SEGMENTS_AT_ONCE = 10
-"""Maximum number of segments that `segments` yields at once: those of 30 s, to save memory."""
+"""Maximum number of segments that `segments` yields at once, to save memory."""
 
 
 # Full scale is 1. For larger values, the squares of a spectrum overflow float32.
 _LOUDEST = 1e10
 
 
-class AudioError(OneLineError, ValueError):
-    """Raised if a sound file or signal cannot be used; the message says why and what to do."""
+class AudioError(UserError, ValueError):
+    """Raised if a sound file or signal cannot be used; the message says why."""
 
 
-def load(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+def load(
+    file: str | Path | BinaryIO | bytes, *, sample_rate: int = SAMPLE_RATE
+) -> np.ndarray:
     """Read a sound file as mono float32.
 
-    All formats of libsndfile are supported (WAV, FLAC, OGG, MP3, AU, ...), and, with PyAV, M4A,
-    WMA and the sound of videos. Channels are averaged, then the signal is resampled with soxr's
-    high-quality filter, as in ``librosa.load``.
+    All formats of libsndfile and FFmpeg are supported (WAV, FLAC, OGG, MP3, M4A, WMA,
+    ...), and the sound of videos. Channels are averaged, then the signal is resampled
+    with soxr's high-quality filter, as in ``librosa.load``. A file that consists of
+    several sound files in a row is read to its end.
 
     Parameters
     ----------
-    path : str or Path
-        The sound file.
+    file : str, Path, binary file or bytes
+        The sound file: its path, an open file, or its content. An open file must
+        support ``seek``. It is read from its start, and stays open.
     sample_rate : int
-        Sample rate of the result in Hz.
+        Sample rate of the result in Hz. If it is not 22,050, use the same rate in
+        `gtzan_mfcc.features.Settings`.
 
     Returns
     -------
@@ -50,25 +60,39 @@ def load(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
     Raises
     ------
     AudioError
-        If the file is missing, empty, cut short or not a sound file, or has samples that are
-        NaN, infinite or above 1e10. The message names the file.
+        If the file is missing, empty, cut short or not a sound file, or has samples
+        that are NaN, infinite or above 1e10. The message names the file. If a header
+        does not state a length, as in files from a pipe, the file is not refused.
 
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
+
+    Examples
+    --------
+    >>> import io
+    >>> import soundfile
+    >>> file = io.BytesIO()
+    >>> soundfile.write(file, np.zeros((44_100, 2)), 44_100, format="WAV")
+    >>> load(file).shape
+    (22050,)
+    >>> load(file.getvalue(), sample_rate=16_000).shape
+    (16000,)
     """
-    return np.concatenate(list(blocks(path, sample_rate=sample_rate)))
+    return np.concatenate(list(blocks(file, sample_rate=sample_rate)))
 
 
-def blocks(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
+def blocks(
+    file: str | Path | BinaryIO | bytes, *, sample_rate: int = SAMPLE_RATE
+) -> Iterator[np.ndarray]:
     """Read a sound file as `load` does, but in pieces, for files of any length.
 
     Parameters
     ----------
-    path : str or Path
-        The sound file.
+    file : str, Path, binary file or bytes
+        As for `load`.
     sample_rate : int
-        Sample rate of the result in Hz.
+        As for `load`.
 
     Yields
     ------
@@ -83,82 +107,114 @@ def blocks(path: str | Path, *, sample_rate: int = SAMPLE_RATE) -> Iterator[np.n
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
+
+    Examples
+    --------
+    >>> import io
+    >>> import soundfile
+    >>> file = io.BytesIO()
+    >>> soundfile.write(file, np.zeros(70 * 8_000), 8_000, format="WAV")
+    >>> [round(len(y) / 8_000) for y in blocks(file, sample_rate=8_000)]
+    [30, 30, 10]
     """
-    path = Path(path)
-    try:
-        if path.is_dir():
-            raise AudioError(f"{path}: a folder, not a sound file; name a file in it.")
-        if not path.is_file():
-            raise AudioError(f"{path}: no such file; check the name and the folder.")
-        if path.stat().st_size == 0:
-            raise AudioError(f"{path}: the file is empty; copy or download it again.")
-        pieces = decode(path)
-        native, promised = next(pieces)
-        _check_rate(native, path)
-        yield from _resampled(_mono(pieces, path, native, promised), native, sample_rate)
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be read ({error.strerror}).") from error
-    except DecodingError as error:
-        raise AudioError(f"{path}: {error}") from error
+    name = file
+    with ExitStack() as stack:
+        try:
+            if isinstance(file, bytes | bytearray | memoryview):
+                name = "the given bytes"
+                file = io.BytesIO(file)
+            elif isinstance(file, str | os.PathLike):
+                name = Path(file)
+                file = stack.enter_context(_opened(name))
+            else:
+                name = getattr(file, "name", "the open file")
+            if file.seek(0, os.SEEK_END) == 0:
+                raise AudioError(
+                    f"{name}: the file is empty; copy or download it again."
+                )
+            yield from _resampled(_mono(decode(file), name), sample_rate)
+        except OSError as error:
+            reason = error.strerror or error
+            raise AudioError(f"{name}: cannot be read ({reason}).") from error
+        except DecodingError as error:
+            raise AudioError(f"{name}: {error}") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    if path.is_dir():
+        raise AudioError(f"{path}: a folder, not a sound file; name a file in it.")
+    # What is no regular file, such as a pipe, may never end.
+    if not path.is_file():
+        raise AudioError(f"{path}: no such file; check the name and the folder.")
+    return path.open("rb")
 
 
 def _mono(
-    pieces: Iterable[np.ndarray], path: Path, sample_rate: int, promised: int
-) -> Iterator[np.ndarray]:
-    n_read = 0
-    for y in pieces:
+    pieces: Iterable[tuple[int, np.ndarray]], name: str | Path
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Average the channels, and check all samples."""
+    start = 0.0
+    for rate, y in pieces:
+        _check_rate(rate, name)
         y = y.mean(axis=1) if y.shape[1] > 1 else y[:, 0]
-        _check(y, path, n_read / sample_rate)
-        n_read += len(y)
-        yield y
-    if n_read == 0:
-        raise AudioError(f"{path}: holds no samples; copy or download it again.")
-    if n_read < promised:
-        cut = f"{n_read:,} of the {promised:,} samples that its header states"
-        raise AudioError(f"{path}: cut short, with {cut}; copy or download it again.")
+        _check(y, name, start)
+        start += len(y) / rate
+        yield rate, y
+    if not start:
+        raise AudioError(f"{name}: holds no samples; copy or download it again.")
 
 
 def _check_rate(sample_rate: int, name: str | Path) -> None:
     # Beyond these rates (Hz), soxr fails or memory runs out.
     lowest, highest = 1_000, 1_000_000
     if not lowest <= sample_rate <= highest:
-        found = f"{sample_rate:,} samples a second, not {lowest:,} to {highest:,}"
-        raise AudioError(f"{name}: {found}; export the file again.")
+        raise AudioError(
+            f"{name}: {sample_rate:,} samples per second, not {lowest:,} to "
+            f"{highest:,}; export the file again."
+        )
 
 
 def _check(y: np.ndarray, name: str | Path, start: float = 0) -> None:
     # A comparison with NaN is false, so NaN is counted, too.
     if bad := np.count_nonzero(~(np.abs(y) < _LOUDEST)):
-        found = f"{bad:,} of the {len(y):,} samples from {start:.0f} s on are NaN, infinite"
-        raise AudioError(f"{name}: {found} or above {_LOUDEST:.0e}; export the file again.")
+        raise AudioError(
+            f"{name}: {bad:,} of the {len(y):,} samples from {start:.0f} s on are NaN, "
+            f"infinite or above {_LOUDEST:.0e}; export the file again."
+        )
 
 
-def _resampled(pieces: Iterable[np.ndarray], native: int, wanted: int) -> Iterator[np.ndarray]:
+def _resampled(
+    pieces: Iterable[tuple[int, np.ndarray]], wanted: int
+) -> Iterator[np.ndarray]:
     """Resample piece by piece; the total length is that of ``librosa.resample``."""
-    if native == wanted:
-        yield from pieces
-        return
-    stream = soxr.ResampleStream(native, wanted, 1, dtype="float32", quality="HQ")
-    n_in = n_out = 0
-    for piece in pieces:
-        resampled = stream.resample_chunk(piece)
-        n_in, n_out = n_in + len(piece), n_out + len(resampled)
-        yield resampled
-    last = stream.resample_chunk(np.zeros(0, np.float32), last=True)
-    left = math.ceil(n_in * wanted / native) - n_out
-    yield np.pad(last, (0, max(0, left - len(last))))[:left]
+    for native, group in groupby(pieces, key=lambda piece: piece[0]):
+        if native == wanted:
+            yield from (y for _, y in group)
+            continue
+        stream = soxr.ResampleStream(native, wanted, 1, dtype="float32", quality="HQ")
+        n_in = 0
+        n_out = 0
+        for _, y in group:
+            resampled = stream.resample_chunk(y)
+            n_in += len(y)
+            n_out += len(resampled)
+            yield resampled
+        last = stream.resample_chunk(np.zeros(0, np.float32), last=True)
+        left = math.ceil(n_in * wanted / native) - n_out
+        yield np.pad(last, (0, max(0, left - len(last))))[:left]
 
 
-def convert(y: np.ndarray, native: int) -> np.ndarray:
-    """Convert a signal to the format of `load`: float32, at 22,050 Hz, and checked.
+def convert(y: np.ndarray, native: int, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Convert a signal to what `load` returns: float32, another sample rate, checked.
 
     Parameters
     ----------
     y : np.ndarray [shape=(n,)]
-        One channel. The full scale of floats is 1. The full scale of integers, such as the int16
-        of ``scipy.io.wavfile``, is that of their type.
+        One channel of floating-point numbers; full scale is -1 to 1.
     native : int
         Sample rate of `y` in Hz.
+    sample_rate : int
+        Sample rate of the result in Hz.
 
     Returns
     -------
@@ -167,52 +223,36 @@ def convert(y: np.ndarray, native: int) -> np.ndarray:
     Raises
     ------
     AudioError
-        If `y` has no samples, more than one channel, or values that are not numbers, NaN, infinite
-        or above 1e10, or if the sample rate is not between 1,000 and 1,000,000 Hz.
+        If `y` has no samples, more than one channel, or integers; if it has values
+        that are NaN, infinite or above 1e10; or if `native` is not between 1,000 and
+        1,000,000.
 
     See Also
     --------
     Notebook ``8_your_own_music`` introduces this helper.
+
+    Examples
+    --------
+    >>> convert(np.zeros(44_100), 44_100).shape
+    (22050,)
     """
     y = np.asarray(y)
-    if y.ndim != 1 or y.dtype.kind not in "fiu":
-        found = f"a signal of shape {y.shape} and type {y.dtype}"
-        raise AudioError(f"{found}; one channel of numbers is needed. Average the channels.")
+    if y.ndim != 1:
+        raise AudioError(
+            f"a signal of shape {y.shape}, not of one channel; average the channels."
+        )
+    if y.dtype.kind != "f":
+        raise AudioError(
+            f"a signal of type {y.dtype}, not of floating-point numbers with a full "
+            "scale of 1; for int16, pass y / 32768."
+        )
     if not len(y):
         raise AudioError("a signal without samples.")
     _check_rate(native, "the signal")
-    if y.dtype.kind in "iu":
-        # For unsigned samples, zero is the middle of the range.
-        full = np.iinfo(y.dtype)
-        middle = (full.max + 1) // 2 if y.dtype.kind == "u" else 0
-        y = (y - np.float64(middle)) / (full.max - middle + 1)
     with np.errstate(over="ignore"):
         y = y.astype(np.float32)
     _check(y, "the signal")
-    return np.concatenate(list(_resampled([y], native, SAMPLE_RATE)))
-
-
-def shortest_segment(hop_length: int = 512) -> int:
-    """Return the minimum number of samples that give as many MFCC frames as a whole segment.
-
-    With the study's hop length of 512, this is 66,048 of 66,150 samples. The last piece of a track
-    is kept if it has at least this length. This is the study's rule; on GTZAN, it gives the
-    study's 9,986 segments.
-
-    Parameters
-    ----------
-    hop_length : int
-        Samples from one frame to the next.
-
-    Returns
-    -------
-    n : int
-
-    See Also
-    --------
-    Notebook ``2_mfcc_extraction`` introduces this helper.
-    """
-    return SEGMENT_LENGTH - SEGMENT_LENGTH % hop_length
+    return np.concatenate(list(_resampled([(native, y)], sample_rate)))
 
 
 def segments(
@@ -231,17 +271,18 @@ def segments(
     length : int
         Samples in a segment.
     step : int, optional
-        Samples from the start of one segment to the start of the next, from 1 to `length`. By
-        default `length`: no overlap.
+        Samples from the start of one segment to the start of the next, from 1 to
+        `length`. By default `length`: no overlap.
     shortest : int, optional
-        Minimum length of the last piece in samples. If it has this length, it is padded with
-        zeros; see `shortest_segment`. By default only whole segments are kept.
+        Minimum length of the last piece in samples. If it has this length, it is padded
+        with zeros; see `gtzan_mfcc.features.Settings.shortest_segment`. By default only
+        whole segments are kept.
 
     Yields
     ------
     segments : np.ndarray [shape=(n_segments, length)]
-        The next segments, at most ten. A signal that is shorter than a segment, but at least a
-        sixth of it (half a second), is repeated to fill one segment.
+        The next segments, at most ten. A signal that is shorter than a segment, but at
+        least a sixth of it (half a second), is repeated to fill one segment.
 
     Raises
     ------
@@ -253,12 +294,19 @@ def segments(
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
+
+    Examples
+    --------
+    >>> batches = list(segments(np.arange(10), 4, step=3))
+    >>> batches[0].astype(int).tolist()
+    [[0, 1, 2, 3], [3, 4, 5, 6], [6, 7, 8, 9]]
     """
     step = length if step is None else step
     if not 1 <= step <= length:
         raise ValueError(f"step is {step}; take 1 to {length:,} samples.")
     shortest = length if shortest is None else shortest
-    rest, found = np.zeros(0, np.float32), False
+    rest = np.zeros(0, np.float32)
+    found = False
     for piece in [signal] if isinstance(signal, np.ndarray) else signal:
         rest = np.concatenate([rest, piece])
         if len(rest) < length:
@@ -272,6 +320,8 @@ def segments(
         yield np.pad(rest, (0, length - len(rest)))[np.newaxis]
     elif not found:
         if len(rest) < length // 6:
-            needed = f"at least {length // 6:,} are needed, a sixth of a segment"
-            raise AudioError(f"{len(rest):,} samples of sound; {needed}.")
+            raise AudioError(
+                f"{len(rest):,} samples of sound; at least {length // 6:,} are needed, "
+                "a sixth of a segment."
+            )
         yield np.resize(rest, (1, length))

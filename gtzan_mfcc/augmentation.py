@@ -1,11 +1,18 @@
-"""Augmentations of signals: the study's three, others for training, degradations for tests.
+"""Augmentations of signals: the study's, others for training, degradations for tests.
 
-Each is a function of one signal or several, and of a seed. The same seed gives the same result.
+Each is a function of one signal or several, and of a seed. The same seed gives the same
+result.
 """
 
+import copy
+import inspect
 import io
-from collections.abc import Callable, Sequence
-from functools import partial, wraps
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from threading import RLock
+from types import FunctionType
 from zlib import crc32
 
 import audiomentations
@@ -21,8 +28,16 @@ from gtzan_mfcc.audio import SAMPLE_RATE
 STUDY = ("random_gain", "white_noise", "pitch_scale")
 """Names of the study's three augmentations, in the order of the copies."""
 
-ROBUST = "resample", "mp3", "coloured_noise", "white_noise", "rerecord", "rerecord_2", "cut to 2 s"
-"""Names of the augmentations for the model of the package; notebook 7 explains the choice."""
+ROBUST = (
+    "resample",
+    "mp3",
+    "coloured_noise",
+    "white_noise",
+    "rerecord",
+    "rerecord_2",
+    "cut to 2 s",
+)
+"""Names of the augmentations for the model of the package; see notebook 7."""
 
 Seed = int | list[int] | np.random.Generator  # an argument of numpy.random.default_rng
 Range = tuple[float, float]  # the lowest and highest value of a draw
@@ -30,387 +45,632 @@ Range = tuple[float, float]  # the lowest and highest value of a draw
 # The frequencies in Hz at which `equalise` draws a gain.
 _BANDS = (60, 150, 400, 1_000, 2_500, 6_000, 10_000)
 
+# Parts of docstrings that all augmentations share.
+_SHARED = {
+    "signals": """y : np.ndarray [shape=(..., n)]
+        One signal, or several of the same length. Random values are drawn for each
+        signal.
+    seed : int, list of int, or np.random.Generator
+        The same seed gives the same result.
+    sample_rate : int
+        Sample rate of `y` in Hz.""",
+    "augmented": """augmented : np.ndarray [shape=(..., n), dtype=float32]""",
+}
 
-AUGMENTATIONS: dict[str, Callable] = {}
-"""All augmentations by name: functions of signals ``y`` and a keyword ``seed``.
+# Python's and NumPy's global random generators belong to one thread at a time. An own
+# function may call an augmentation that uses them, too.
+_global_generators = RLock()
 
-The random draws depend on the name, so ``rerecord_2`` is a second copy from the same function."""
 
+def augment(
+    augmentation: Callable, y: np.ndarray, *, seed: Seed, sample_rate: int = SAMPLE_RATE
+) -> np.ndarray:
+    """Apply an augmentation: one of this module, of audiomentations, or your own.
 
-def _augmentation(function: Callable, *, together: bool = False) -> Callable[..., np.ndarray]:
-    """Register a function of one signal and a generator; let it take several, and any seed.
+    Parameters
+    ----------
+    augmentation : callable
+        A value of `AUGMENTATIONS`, a ``functools.partial`` of one, a transform of
+        audiomentations, or your own function of one signal [shape=(n,)], which returns
+        a signal of the same length. If your function has a parameter ``seed``, it gets
+        a np.random.Generator. If it has a parameter ``sample_rate``, it gets the sample
+        rate.
+    y : np.ndarray [shape=(..., n)]
+        One signal, or several of the same length; an own function gets them one by one.
+    seed : int, list of int, or np.random.Generator
+        The same seed gives the same result. For a transform of audiomentations or your
+        own function, it is also the seed of Python's and NumPy's global generators
+        during the call. Afterwards, these have their former state.
+    sample_rate : int
+        Sample rate of `y` in Hz.
 
-    With `together`, the function takes all signals in one array [shape=(n_signals, n)].
+    Returns
+    -------
+    augmented : np.ndarray [shape=(..., n), dtype=float32]
+
+    Raises
+    ------
+    ValueError
+        If your function returns something else than finite numbers of the shape of the
+        signal.
+
+    See Also
+    --------
+    Notebook ``3_augmentation`` introduces this helper.
+
+    Examples
+    --------
+    >>> y = np.ones((2, 1000), np.float32)
+    >>> augment(lambda y: -y, y, seed=0)[:, 0]
+    array([-1., -1.], dtype=float32)
+    >>> augment(audiomentations.Shift(p=1.0), y, seed=0).shape
+    (2, 1000)
     """
+    rng = np.random.default_rng(seed)
+    plain = getattr(augmentation, "func", augmentation)  # of a partial
+    if globals().get(getattr(plain, "__name__", None)) is plain:
+        return augmentation(y, seed=rng, sample_rate=sample_rate)
+    # An object may change itself when it is called, as those of audiomentations do.
+    augmentation = copy.deepcopy(augmentation)
+    settings = {"seed": rng, "sample_rate": sample_rate}
+    try:
+        parameters = inspect.signature(augmentation).parameters
+    except ValueError:  # A function in C may have no signature.
+        parameters = {}
+    taken = {name: value for name, value in settings.items() if name in parameters}
 
-    @wraps(function)
-    def augment(y: np.ndarray, *, seed: Seed, **settings: object) -> np.ndarray:
-        rng, signals = np.random.default_rng(seed), y.reshape(-1, y.shape[-1]).astype(np.float32)
-        for part in [signals] if together else signals:
-            part[:] = function(part, seed=rng, **settings)
-        return signals.reshape(y.shape)
+    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        with _global_seed(int(rng.integers(2**32))):
+            augmented = np.asarray(augmentation(y.copy(), **taken))
+        if augmented.shape != y.shape or not np.isfinite(augmented).all():
+            raise ValueError(
+                f"the augmentation {augmentation} makes {augmented.shape} of a signal "
+                f"of {y.shape} samples; return as many samples, without NaN."
+            )
+        return augmented
 
-    AUGMENTATIONS[function.__name__] = augment
-    return augment
+    return _each(one, y, rng)
 
 
-@_augmentation
-def random_gain(y: np.ndarray, *, seed: Seed, factors: Range = (2.0, 4.0)) -> np.ndarray:
+@contextmanager
+def _global_seed(seed: int) -> Iterator[None]:
+    """Seed the global generators of Python and NumPy, then restore their states."""
+    with _global_generators:
+        of_python = random.getstate()
+        of_numpy = np.random.get_state()
+        random.seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(of_python)
+            np.random.set_state(of_numpy)
+
+
+def _each(one: Callable, y: np.ndarray, seed: Seed) -> np.ndarray:
+    """Apply `one(signal, rng)` to each signal of `y`, with one generator for all."""
+    rng = np.random.default_rng(seed)
+    signals = y.reshape(-1, y.shape[-1]).astype(np.float32)
+    for k, signal in enumerate(signals):
+        signals[k] = one(signal, rng)
+    return signals.reshape(y.shape)
+
+
+def random_gain(
+    y: np.ndarray,
+    *,
+    seed: Seed,
+    sample_rate: int = SAMPLE_RATE,
+    factors: Range = (2.0, 4.0),
+) -> np.ndarray:
     """Multiply each signal by a random factor.
 
     Samples beyond full scale are not clipped, as in the study.
 
     Parameters
     ----------
-    y : np.ndarray [shape=(..., n)]
-        One signal, or several of the same length; each gets its own factor.
-    seed : int, list of int, or np.random.Generator
-        The same seed gives the same result.
+    {signals}
     factors : tuple of float
         Lowest and highest factor, of a uniform distribution.
 
     Returns
     -------
-    augmented : np.ndarray [shape=(..., n), dtype=float32]
+    {augmented}
 
     See Also
     --------
     Notebook ``3_augmentation`` introduces this helper.
+
+    Examples
+    --------
+    >>> random_gain(np.ones(3), seed=0, factors=(2, 2))
+    array([2., 2., 2.], dtype=float32)
     """
-    gain = 20 * np.log10(seed.uniform(*factors))
-    return audiomentations.Gain(gain, gain, p=1.0)(y, SAMPLE_RATE)
+
+    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        gain = 20 * np.log10(rng.uniform(*factors))
+        # The transform draws nothing that matters, but it moves a global generator.
+        with _global_seed(0):
+            return audiomentations.Gain(gain, gain, p=1.0)(y, sample_rate)
+
+    return _each(one, y, seed)
 
 
-@_augmentation
 def white_noise(
-    y: np.ndarray, *, seed: Seed, factors: Sequence[float] = (0.1, 0.2, 0.3, 0.4)
+    y: np.ndarray,
+    *,
+    seed: Seed,
+    sample_rate: int = SAMPLE_RATE,
+    factors: Sequence[float] = (0.1, 0.2, 0.3, 0.4),
 ) -> np.ndarray:
     """Add white Gaussian noise to each signal, in proportion to its standard deviation.
 
-    The noise is NumPy's: ``audiomentations.AddGaussianNoise`` draws from the global generator,
-    and takes more than twice the time.
+    The noise is NumPy's: ``audiomentations.AddGaussianNoise`` takes more than twice the
+    time.
 
     Parameters
     ----------
-    y : np.ndarray [shape=(..., n)]
-        One signal, or several of the same length; each gets its own noise.
-    seed : int, list of int, or np.random.Generator
-        The same seed gives the same result.
+    {signals}
     factors : sequence of float
-        Standard deviations of the noise, divided by that of the signal; one of them is drawn.
+        Standard deviations of the noise, divided by that of the signal; one of them is
+        drawn.
 
     Returns
     -------
-    augmented : np.ndarray [shape=(..., n), dtype=float32]
+    {augmented}
 
     See Also
     --------
     Notebook ``3_augmentation`` introduces this helper.
+
+    Examples
+    --------
+    >>> y = np.tile([1.0, -1.0], 5000)
+    >>> noise = white_noise(y, seed=0, factors=[0.5]) - y
+    >>> round(float(noise.std()), 2)
+    0.5
     """
-    amplitude = np.float32(seed.choice(factors)) * y.std()
-    return y + amplitude * seed.standard_normal(len(y), dtype=np.float32)
+
+    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        amplitude = np.float32(rng.choice(factors)) * y.std()
+        return y + amplitude * rng.standard_normal(len(y), dtype=np.float32)
+
+    return _each(one, y, seed)
 
 
-@partial(_augmentation, together=True)
 def pitch_scale(
-    y: np.ndarray, *, seed: Seed, semitones: Sequence[float] = (-1, -2, -3)
+    y: np.ndarray,
+    *,
+    seed: Seed,
+    sample_rate: int = SAMPLE_RATE,
+    semitones: Sequence[float] = (-1, -2, -3),
 ) -> np.ndarray:
-    """Shift the pitch of each signal by a random number of semitones; the duration stays the same.
+    """Shift the pitch of each signal at random; the duration stays the same.
 
     Uses ``librosa.effects.pitch_shift``: a phase vocoder, then resampling.
 
     Parameters
     ----------
-    y : np.ndarray [shape=(..., n)]
-        One signal, or several of the same length; each gets its own shift.
-    seed : int, list of int, or np.random.Generator
-        The same seed gives the same result.
+    {signals}
     semitones : sequence of float
         Shifts in semitones, negative for down; one of them is drawn.
 
     Returns
     -------
-    augmented : np.ndarray [shape=(..., n), dtype=float32]
+    {augmented}
 
     See Also
     --------
     Notebook ``3_augmentation`` introduces this helper.
+
+    Examples
+    --------
+    >>> y = np.sin(2 * np.pi * 440 * np.arange(22_050) / 22_050)
+    >>> octave_lower = pitch_scale(y, seed=0, semitones=[-12])
+    >>> int(np.abs(np.fft.rfft(octave_lower)).argmax())
+    220
     """
-    drawn = np.array([seed.choice(semitones) for _ in y])
-    # Signals with the same shift go together: librosa's loop over the frames takes half the time.
+    rng = np.random.default_rng(seed)
+    signals = y.reshape(-1, y.shape[-1]).astype(np.float32)
+    drawn = np.array([rng.choice(semitones) for _ in signals])
+    # Signals with the same shift go together: the loop over the frames takes half the
+    # time.
     for shift in set(drawn.tolist()):
         rows = drawn == shift
-        y[rows] = librosa.effects.pitch_shift(y[rows], sr=SAMPLE_RATE, n_steps=shift)
-    return y
+        signals[rows] = librosa.effects.pitch_shift(
+            signals[rows], sr=sample_rate, n_steps=shift
+        )
+    return signals.reshape(y.shape)
 
 
-@_augmentation
-def resample(y: np.ndarray, *, seed: Seed, rates: Range = (4_000, 22_050)) -> np.ndarray:
-    """Resample each signal to a lower rate and back, which removes frequencies above half of it.
+def resample(
+    y: np.ndarray,
+    *,
+    seed: Seed,
+    sample_rate: int = SAMPLE_RATE,
+    rates: Range = (4_000, 22_050),
+) -> np.ndarray:
+    """Resample each signal to a lower rate and back.
+
+    This removes all frequencies above half of the lower rate.
 
     Parameters
     ----------
-    y : np.ndarray [shape=(..., n)]
-        One signal at 22,050 Hz, or several of the same length; each gets its own rate.
-    seed : int, list of int, or np.random.Generator
-        The same seed gives the same result.
+    {signals}
     rates : tuple of float
         Lowest and highest sample rate in Hz; the logarithm is uniformly distributed.
 
     Returns
     -------
-    augmented : np.ndarray [shape=(..., n), dtype=float32]
+    {augmented}
 
     See Also
     --------
     Notebook ``7_robustness`` introduces this helper.
+
+    Examples
+    --------
+    >>> y = np.sin(2 * np.pi * 5000 * np.arange(22_050) / 22_050)
+    >>> bool(np.abs(resample(y, seed=0, rates=(8000, 8000))[5000:-5000]).max() < 0.001)
+    True
     """
-    rate = round(_log_uniform(seed, rates))
-    back = soxr.resample(soxr.resample(y, SAMPLE_RATE, rate), rate, SAMPLE_RATE)
-    return librosa.util.fix_length(back, size=len(y))
+
+    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        rate = round(_log_uniform(rng, rates))
+        back = soxr.resample(soxr.resample(y, sample_rate, rate), rate, sample_rate)
+        return librosa.util.fix_length(back, size=len(y))
+
+    return _each(one, y, seed)
 
 
-@_augmentation
-def equalise(y: np.ndarray, *, seed: Seed, decibels: float = 6.0) -> np.ndarray:
+def equalise(
+    y: np.ndarray, *, seed: Seed, sample_rate: int = SAMPLE_RATE, decibels: float = 6.0
+) -> np.ndarray:
     """Amplify some frequencies of each signal and attenuate others, at random.
 
     Parameters
     ----------
-    y : np.ndarray [shape=(..., n)]
-        One signal at 22,050 Hz, or several of the same length; each gets its own gains.
-    seed : int, list of int, or np.random.Generator
-        The same seed gives the same result.
+    {signals}
     decibels : float
-        Standard deviation of the gains in dB at 60, 150, 400, 1,000, 2,500, 6,000 and 10,000 Hz,
-        drawn from a normal distribution. Between these frequencies, the gain in dB is
-        interpolated linearly over the logarithm of the frequency.
+        Standard deviation of the gains in dB at 60, 150, 400, 1,000, 2,500, 6,000 and
+        10,000 Hz, drawn from a normal distribution. Between these frequencies, the gain
+        in dB is interpolated linearly over the logarithm of the frequency.
 
     Returns
     -------
-    augmented : np.ndarray [shape=(..., n), dtype=float32]
+    {augmented}
 
     See Also
     --------
     Notebook ``7_robustness`` introduces this helper.
+
+    Examples
+    --------
+    >>> y = np.random.default_rng(0).standard_normal(22_050)
+    >>> bool(np.allclose(equalise(y, seed=0, decibels=0), y, atol=1e-5))
+    True
     """
-    gains = seed.normal(scale=decibels, size=len(_BANDS))
-    return _filter(y, lambda f: 10 ** (np.interp(np.log(f), np.log(_BANDS), gains) / 20))
+
+    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        gains = rng.normal(scale=decibels, size=len(_BANDS))
+
+        def gain(hertz: np.ndarray) -> np.ndarray:
+            return 10 ** (np.interp(np.log(hertz), np.log(_BANDS), gains) / 20)
+
+        return _filter(y, gain, sample_rate)
+
+    return _each(one, y, seed)
 
 
-@_augmentation
 def coloured_noise(
-    y: np.ndarray, *, seed: Seed, snr: Range = (5, 40), slope: Range = (0, 6)
+    y: np.ndarray,
+    *,
+    seed: Seed,
+    sample_rate: int = SAMPLE_RATE,
+    snr: Range = (5, 40),
+    slope: Range = (0, 6),
 ) -> np.ndarray:
     """Add noise to each signal: white noise, or noise with weaker high frequencies.
 
     Parameters
     ----------
-    y : np.ndarray [shape=(..., n)]
-        One signal at 22,050 Hz, or several of the same length; each gets its own noise.
-    seed : int, list of int, or np.random.Generator
-        The same seed gives the same result.
+    {signals}
     snr : tuple of float
         Lowest and highest signal-to-noise ratio in dB, of a uniform distribution.
     slope : tuple of float
-        Lowest and highest slope of the noise's spectrum, in dB per octave downwards (0 for white,
-        3 for pink, 6 for brown noise), of a uniform distribution.
+        Lowest and highest slope of the noise's spectrum, in dB per octave downwards (0
+        for white, 3 for pink, 6 for brown noise), of a uniform distribution.
 
     Returns
     -------
-    augmented : np.ndarray [shape=(..., n), dtype=float32]
+    {augmented}
 
     See Also
     --------
     Notebook ``7_robustness`` introduces this helper.
+
+    Examples
+    --------
+    >>> y = np.tile([1.0, -1.0], 5000)
+    >>> noise = coloured_noise(y, seed=0, snr=(20, 20)) - y
+    >>> round(float(noise.std()), 2)
+    0.1
     """
-    share, power = 10 ** (-seed.uniform(*snr) / 20), seed.uniform(*slope) / 6.02
-    white = seed.standard_normal(len(y), dtype=np.float32)
-    noise = _filter(white, lambda f: np.maximum(f, 50) ** -power)
-    return y + np.float32(share) * y.std() / noise.std() * noise
+
+    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        share = 10 ** (-rng.uniform(*snr) / 20)
+        power = rng.uniform(*slope) / 6.02
+        white = rng.standard_normal(len(y), dtype=np.float32)
+        noise = _filter(
+            white, lambda hertz: np.maximum(hertz, 50) ** -power, sample_rate
+        )
+        return y + np.float32(share) * y.std() / noise.std() * noise
+
+    return _each(one, y, seed)
 
 
-@_augmentation
-def mp3(y: np.ndarray, *, seed: Seed, bitrates: Sequence[int] = (16, 24, 40, 56, 80)) -> np.ndarray:
+def mp3(
+    y: np.ndarray,
+    *,
+    seed: Seed,
+    sample_rate: int = SAMPLE_RATE,
+    bitrates: Sequence[int] = (16, 24, 40, 56, 80),
+) -> np.ndarray:
     """Encode each signal as MP3 and decode it again, with libsndfile.
+
+    A signal beyond full scale is scaled down before encoding, and scaled up after
+    decoding.
 
     Parameters
     ----------
-    y : np.ndarray [shape=(..., n)]
-        One signal at 22,050 Hz, or several of the same length. A signal beyond full scale is
-        scaled down before encoding, and scaled up again after decoding.
-    seed : int, list of int, or np.random.Generator
-        The same seed gives the same result.
+    {signals} MP3 has 8,000, 11,025, 12,000, 16,000, 22,050, 24,000,
+        32,000, 44,100 and 48,000 Hz.
     bitrates : sequence of int
-        Bit rates in kbit/s, from 16 to 160; one of them is drawn.
+        Bit rates in kbit/s; one of them is drawn. At 22,050 Hz, they go from 16 to 160.
 
     Returns
     -------
-    augmented : np.ndarray [shape=(..., n), dtype=float32]
+    {augmented}
 
     See Also
     --------
     Notebook ``7_robustness`` introduces this helper.
+
+    Examples
+    --------
+    >>> y = 0.1 * np.sin(2 * np.pi * 440 * np.arange(22_050) / 22_050)
+    >>> bool(np.abs(mp3(y, seed=0)[5000:-5000] - y[5000:-5000]).max() < 0.1)
+    True
     """
-    # libsndfile's level goes from 0 (160 kbit/s) to 1 (8 kbit/s); it takes MP3's nearest rate.
-    level = (160 - seed.choice(bitrates)) / 152
-    full, file = max(1, np.abs(y).max()), io.BytesIO()
-    settings = {"format": "MP3", "compression_level": level, "bitrate_mode": "CONSTANT"}
-    soundfile.write(file, y / full, SAMPLE_RATE, **settings)
-    file.seek(0)
-    decoded, _ = soundfile.read(file, dtype="float32")
-    return librosa.util.fix_length(decoded * np.float32(full), size=len(y))
+    # libsndfile's level 0 is the highest bit rate of MP3 at a sample rate, and 1 is the
+    # lowest. It takes MP3's nearest bit rate.
+    if sample_rate >= 32_000:
+        lowest, highest = 32, 320
+    elif sample_rate >= 16_000:
+        lowest, highest = 8, 160
+    else:
+        lowest, highest = 8, 64
+
+    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        level = (highest - rng.choice(bitrates)) / (highest - lowest)
+        full_scale = max(1, np.abs(y).max())
+        file = io.BytesIO()
+        soundfile.write(
+            file,
+            y / full_scale,
+            sample_rate,
+            format="MP3",
+            compression_level=min(0.999, max(0, level)),  # at 1, it fails
+            bitrate_mode="CONSTANT",
+        )
+        file.seek(0)
+        decoded, _ = soundfile.read(file, dtype="float32")
+        return librosa.util.fix_length(decoded * np.float32(full_scale), size=len(y))
+
+    return _each(one, y, seed)
 
 
-@_augmentation
-def clip(y: np.ndarray, *, seed: Seed, share: float = 0.2) -> np.ndarray:
+def clip(
+    y: np.ndarray, *, seed: Seed, sample_rate: int = SAMPLE_RATE, share: float = 0.2
+) -> np.ndarray:
     """Clip each signal at a share of its own peak.
 
     Parameters
     ----------
-    y : np.ndarray [shape=(..., n)]
-        One signal, or several of the same length.
-    seed : int, list of int, or np.random.Generator
-        Nothing is drawn.
+    {signals} Here, nothing is drawn.
     share : float
         Where to clip, as a share of the highest absolute value.
 
     Returns
     -------
-    augmented : np.ndarray [shape=(..., n), dtype=float32]
+    {augmented}
 
     See Also
     --------
     Notebook ``7_robustness`` introduces this helper.
+
+    Examples
+    --------
+    >>> clip(np.array([0.5, -1.0, 0.1]), seed=0, share=0.5)
+    array([ 0.5, -0.5,  0.1], dtype=float32)
     """
-    return np.clip(y, *(np.abs(y).max() * np.float32([-share, share])))
+
+    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        limit = np.abs(y).max() * np.float32(share)
+        return np.clip(y, -limit, limit)
+
+    return _each(one, y, seed)
 
 
-@_augmentation
-def shorten(y: np.ndarray, *, seed: Seed, length: int = 2 * SAMPLE_RATE) -> np.ndarray:
+def shorten(
+    y: np.ndarray, *, seed: Seed, sample_rate: int = SAMPLE_RATE, seconds: float = 2.0
+) -> np.ndarray:
     """Keep the beginning of each signal, and repeat it to the original length.
 
     Recordings that are too short for a segment are repeated in the same way.
 
     Parameters
     ----------
-    y : np.ndarray [shape=(..., n)]
-        One signal, or several of the same length.
-    seed : int, list of int, or np.random.Generator
-        Nothing is drawn.
-    length : int
-        Samples to keep.
+    {signals} Here, nothing is drawn.
+    seconds : float
+        How much to keep.
 
     Returns
     -------
-    augmented : np.ndarray [shape=(..., n), dtype=float32]
+    {augmented}
 
     See Also
     --------
     Notebook ``7_robustness`` introduces this helper.
-    """
-    return np.resize(y[:length], len(y))
 
-
-@_augmentation
-def loudspeaker(y: np.ndarray, *, seed: Seed, hertz: Range = (100, 600)) -> np.ndarray:
-    """Remove the bass, as a small loudspeaker does: a high-pass filter of 24 dB per octave.
-
-    The filter is SciPy's: that of audiomentations draws from the global generator.
-
-    Parameters
-    ----------
-    y : np.ndarray [shape=(..., n)]
-        One signal at 22,050 Hz, or several of the same length; each gets its own filter.
-    seed : int, list of int, or np.random.Generator
-        The same seed gives the same result.
-    hertz : tuple of float
-        Lowest and highest cut-off frequency in Hz; the logarithm is uniformly distributed.
-
-    Returns
-    -------
-    augmented : np.ndarray [shape=(..., n), dtype=float32]
-
-    See Also
+    Examples
     --------
-    Notebook ``7_robustness`` introduces this helper.
+    >>> shorten(np.arange(5.0), seed=0, sample_rate=1, seconds=2)
+    array([0., 1., 0., 1., 0.], dtype=float32)
     """
-    high_pass = {"btype": "highpass", "fs": SAMPLE_RATE, "output": "sos"}
-    filters = scipy.signal.butter(4, _log_uniform(seed, hertz), **high_pass)
-    return scipy.signal.sosfilt(filters, y)
+    length = round(seconds * sample_rate)
+    return _each(lambda y, rng: np.resize(y[:length], len(y)), y, seed)
 
 
-@_augmentation
-def room(
-    y: np.ndarray, *, seed: Seed, seconds: Range = (0.2, 1.2), direct: Range = (-6, 12)
+def loudspeaker(
+    y: np.ndarray,
+    *,
+    seed: Seed,
+    sample_rate: int = SAMPLE_RATE,
+    hertz: Range = (100, 600),
 ) -> np.ndarray:
-    """Add reverberation to each signal: its convolution with exponentially decaying noise.
+    """Remove the bass, as a small loudspeaker does.
 
-    This is Polack's model of the reverberation of a room (1988). The reverberation of the sound
-    before the segment is missing.
+    This is a high-pass filter of 24 dB per octave.
 
     Parameters
     ----------
-    y : np.ndarray [shape=(..., n)]
-        One signal at 22,050 Hz, or several of the same length; each gets its own room.
-    seed : int, list of int, or np.random.Generator
-        The same seed gives the same result.
-    seconds : tuple of float
-        Lowest and highest reverberation time, in which the sound decays by 60 dB, of a uniform
-        distribution.
-    direct : tuple of float
-        Lowest and highest level of the direct sound relative to the reverberation in dB, of a
-        uniform distribution.
+    {signals}
+    hertz : tuple of float
+        Lowest and highest cut-off frequency in Hz; the logarithm is uniformly
+        distributed.
 
     Returns
     -------
-    augmented : np.ndarray [shape=(..., n), dtype=float32]
+    {augmented}
 
     See Also
     --------
     Notebook ``7_robustness`` introduces this helper.
+
+    Examples
+    --------
+    >>> y = np.sin(2 * np.pi * 50 * np.arange(22_050) / 22_050)
+    >>> bool(np.abs(loudspeaker(y, seed=0, hertz=(400, 400))[5000:]).max() < 0.01)
+    True
     """
-    length, level = seed.uniform(*seconds), 10 ** (-seed.uniform(*direct) / 20)
-    t = np.arange(int(length * SAMPLE_RATE)) / SAMPLE_RATE
-    tail = seed.standard_normal(len(t)) * 10 ** (-3 * t / length)
-    tail *= level / np.linalg.norm(tail)
-    return y + scipy.signal.fftconvolve(y, tail.astype(np.float32))[: len(y)]
+
+    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        cutoff = _log_uniform(rng, hertz)
+        high_pass = scipy.signal.butter(
+            4, cutoff, btype="highpass", fs=sample_rate, output="sos"
+        )
+        return scipy.signal.sosfilt(high_pass, y)
+
+    return _each(one, y, seed)
 
 
-@_augmentation
-def rerecord(y: np.ndarray, *, seed: Seed) -> np.ndarray:
+def room(
+    y: np.ndarray,
+    *,
+    seed: Seed,
+    sample_rate: int = SAMPLE_RATE,
+    seconds: Range = (0.2, 1.2),
+    direct: Range = (-6, 12),
+) -> np.ndarray:
+    """Add reverberation to each signal.
+
+    The signal is convolved with exponentially decaying noise.
+
+    This is Polack's model of the reverberation of a room (1988). The reverberation of
+    the sound before the segment is missing.
+
+    Parameters
+    ----------
+    {signals}
+    seconds : tuple of float
+        Lowest and highest reverberation time, in which the sound decays by 60 dB, of a
+        uniform distribution.
+    direct : tuple of float
+        Lowest and highest level of the direct sound relative to the reverberation in
+        dB, of a uniform distribution.
+
+    Returns
+    -------
+    {augmented}
+
+    See Also
+    --------
+    Notebook ``7_robustness`` introduces this helper.
+
+    Examples
+    --------
+    >>> click = np.eye(1, 22_050)[0]
+    >>> echo = room(click, seed=0, seconds=(0.5, 0.5), direct=(0, 0)) - click
+    >>> round(float(np.linalg.norm(echo)), 2)
+    1.0
+    """
+
+    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        length = rng.uniform(*seconds)
+        level = 10 ** (-rng.uniform(*direct) / 20)
+        t = np.arange(int(length * sample_rate)) / sample_rate
+        tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / length)
+        tail *= level / np.linalg.norm(tail)
+        return y + scipy.signal.fftconvolve(y, tail.astype(np.float32))[: len(y)]
+
+    return _each(one, y, seed)
+
+
+def rerecord(
+    y: np.ndarray, *, seed: Seed, sample_rate: int = SAMPLE_RATE
+) -> np.ndarray:
     """Simulate a recording with other devices, in a room, with noise, at another level.
 
-    A chain of `equalise`, `loudspeaker`, `room`, `coloured_noise`, `resample` and `mp3`, each
-    applied with probability 0.5, then a gain of -40 to 10 dB.
+    A chain of `equalise`, `loudspeaker`, `room`, `coloured_noise`, `resample` and
+    `mp3`, each applied with probability 0.5, then a gain of -40 to 10 dB.
 
     Parameters
     ----------
-    y : np.ndarray [shape=(..., n)]
-        One signal at 22,050 Hz, or several of the same length; each gets its own chain.
-    seed : int, list of int, or np.random.Generator
-        The same seed gives the same result.
+    {signals}
 
     Returns
     -------
-    augmented : np.ndarray [shape=(..., n), dtype=float32]
+    {augmented}
 
     See Also
     --------
     Notebook ``7_robustness`` introduces this helper.
+
+    Examples
+    --------
+    >>> rerecord(np.ones((2, 22_050)), seed=0).shape
+    (2, 22050)
     """
-    for link in (equalise, loudspeaker, room, coloured_noise, resample, mp3):
-        if seed.random() < 0.5:
-            y = link(y, seed=seed)
-    return y * np.float32(10 ** (seed.uniform(-40, 10) / 20))
+
+    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        for link in (equalise, loudspeaker, room, coloured_noise, resample, mp3):
+            if rng.random() < 0.5:
+                y = link(y, seed=rng, sample_rate=sample_rate)
+        return y * np.float32(10 ** (rng.uniform(-40, 10) / 20))
+
+    return _each(one, y, seed)
 
 
-def _log_uniform(seed: np.random.Generator, limits: Range) -> float:
-    return float(np.exp(seed.uniform(*np.log(limits))))
+def _log_uniform(rng: np.random.Generator, limits: Range) -> float:
+    return float(np.exp(rng.uniform(*np.log(limits))))
 
 
-def _filter(y: np.ndarray, gain: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def _filter(
+    y: np.ndarray, gain: Callable[[np.ndarray], np.ndarray], sample_rate: int
+) -> np.ndarray:
     """Multiply the spectrum by a gain that depends on the frequency in Hz."""
-    hertz = np.maximum(scipy.fft.rfftfreq(len(y), 1 / SAMPLE_RATE), 1)
+    hertz = np.maximum(scipy.fft.rfftfreq(len(y), 1 / sample_rate), 1)
     return scipy.fft.irfft(scipy.fft.rfft(y) * gain(hertz).astype(np.float32), len(y))
 
 
@@ -428,15 +688,38 @@ DEGRADATIONS = {
 }
 """Typical degradations of recordings by name, each of a fixed strength: for tests."""
 
-AUGMENTATIONS |= {"rerecord_2": rerecord, "cut to 2 s": shorten} | DEGRADATIONS
+AUGMENTATIONS: dict[str, Callable] = {
+    "random_gain": random_gain,
+    "white_noise": white_noise,
+    "pitch_scale": pitch_scale,
+    "resample": resample,
+    "equalise": equalise,
+    "coloured_noise": coloured_noise,
+    "mp3": mp3,
+    "loudspeaker": loudspeaker,
+    "room": room,
+    "rerecord": rerecord,
+    "rerecord_2": rerecord,
+    "cut to 2 s": shorten,
+    **DEGRADATIONS,
+}
+"""All augmentations by name: functions of signals ``y`` and a keyword ``seed``.
+
+The random draws depend on the name, so ``rerecord_2`` is a second copy from the same
+function."""
+
+
+for _function in AUGMENTATIONS.values():
+    if isinstance(_function, FunctionType) and _function.__doc__:  # None with -OO
+        _function.__doc__ = _function.__doc__.format(**_SHARED)
 
 
 def track_generator(track: str, augmentation: str, *, seed: int) -> np.random.Generator:
     """Make the random generator for one augmentation of one track.
 
-    The draws depend only on the seed and the names of track and augmentation, not on the order of
-    the tracks or the number of workers. They are made segment by segment, so the segments can be
-    augmented all at once or a few at a time.
+    The draws depend only on the seed and the names of track and augmentation, not on
+    the order of the tracks or the number of workers. They are made segment by segment,
+    so the segments can be augmented all at once or a few at a time.
 
     Parameters
     ----------
@@ -455,6 +738,13 @@ def track_generator(track: str, augmentation: str, *, seed: int) -> np.random.Ge
     See Also
     --------
     Notebook ``3_augmentation`` introduces this helper.
+
+    Examples
+    --------
+    >>> y = np.ones(1000)
+    >>> first, again = (track_generator("a", "white_noise", seed=0) for _ in range(2))
+    >>> np.array_equal(white_noise(y, seed=first), white_noise(y, seed=again))
+    True
     """
-    names = track.encode(errors="surrogateescape"), augmentation.encode()
+    names = str(track).encode(errors="surrogateescape"), augmentation.encode()
     return np.random.default_rng([seed, *map(crc32, names)])

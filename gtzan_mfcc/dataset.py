@@ -1,55 +1,73 @@
-"""Find GTZAN, list its tracks, and read tables of features."""
+"""Find GTZAN, list the tracks of a corpus, and read tables about them."""
 
 import os
 import re
-from collections.abc import Iterable
+import unicodedata
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from gtzan_mfcc import toy
-from gtzan_mfcc._disk import OneLineError
-from gtzan_mfcc.features import FEATURE_NAMES
+from gtzan_mfcc._util import UserError
 
-GENRES = tuple("blues classical country disco hiphop jazz metal pop reggae rock".split())
+GENRES = tuple(
+    "blues classical country disco hiphop jazz metal pop reggae rock".split()
+)
 """GTZAN's ten genres, in alphabetical order."""
 
-CORRUPT_FILES = {"jazz.00054.wav": "corrupt in Kaggle's copy of GTZAN; the study left it out too"}
+CORRUPT_FILES = {
+    "jazz.00054.wav": "corrupt in Kaggle's copy of GTZAN; the study left it out too"
+}
 """Files that are known to be damaged, and what is known about them."""
 
 _GTZAN_FACTS = Path(__file__).with_name("tracks.csv")
 
-# If a track exists in several formats, the first of these is used.
-_EXTENSIONS = ".wav .flac .au .aif .aiff .w64 .caf .ogg .oga .opus .mp3 .m4a .m4b .mp4".split()
-_EXTENSIONS += ".aac .wma .webm .ape .wv .tta .mpc .mkv .mka .mov .avi".split()
+# Sound files and videos. If a track exists in several formats, the first one is used.
+_EXTENSIONS = """
+.wav .wave .flac .au .snd .aif .aiff .aifc .w64 .rf64 .bwf .caf .ape .wv .tta .tak .dsf
+.dff .voc .sph .nist .iff .8svx .svx .avr .sf .ircam .ogg .oga .opus .spx .mp3 .mp2 .mp1
+.mpa .mpga .m4a .m4b .m4r .mp4 .aac .adts .loas .wma .mpc .mp+ .ac3 .eac3 .ec3 .dts .amr
+.awb .gsm .ra .mka .webm .weba .mkv .mov .qt .m4v .f4a .f4b .f4v .3gp .3gpp .3g2 .3ga
+.avi .divx .asf .wmv .flv .ogv .ogx .ogm .mpg .mpeg .mpe .m2p .ts .m2t .m2ts .mts .vob
+.rm .rmvb .mxf .nut .dv
+""".split()
+_RANK = {extension: rank for rank, extension in enumerate(_EXTENSIONS)}
+
+# The columns that the package adds to a table of tracks.
+_RESERVED = ("segment", "start", "augmentation")
 
 
-class DatasetError(OneLineError, RuntimeError):
-    """Raised if a corpus or table is missing or incomplete; the message says what to do."""
+Folders = str | Path | Iterable[str | Path]
+Facts = pd.DataFrame | str | Path
+
+
+class DatasetError(UserError, RuntimeError):
+    """Raised if a corpus or a table is missing or incomplete; it says what to do."""
 
 
 def project_dir() -> Path:
-    """Return the folder that contains ``data`` and ``build``.
+    """Return the folder that contains ``data``.
 
     Returns
     -------
     folder : Path
-        The checkout of the project if the package is imported from it, else the working directory.
+        The checkout of the project if the package is imported from it, else the working
+        directory.
+
+    Examples
+    --------
+    >>> project_dir().is_dir()
+    True
     """
     checkout = Path(__file__).resolve().parent.parent
-    return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
-
-
-def build_dir() -> Path:
-    """Return the folder for files that can be made again: caches, models, executed notebooks.
-
-    Returns
-    -------
-    folder : Path
-        ``BUILD_DIR`` if that environment variable is set, else ``build`` in `project_dir`.
-    """
-    return project_dir() / (os.environ.get("BUILD_DIR") or "build")
+    settings = checkout / "pyproject.toml"
+    if settings.is_file() and 'name = "gtzan-mfcc"' in settings.read_text("utf-8"):
+        return checkout
+    return Path.cwd()
 
 
 def find_corpus() -> Path | None:
@@ -58,102 +76,185 @@ def find_corpus() -> Path | None:
     Returns
     -------
     folder : Path or None
-        ``GTZAN_DIR`` if that environment variable is set. Otherwise, the first existing folder of
-        ``data/genres_original``, ``data/Data/genres_original`` and ``data/genres``, or None.
+        ``GTZAN_DIR`` if that environment variable is set. Otherwise, the first existing
+        folder of ``data/genres_original``, ``data/Data/genres_original`` and
+        ``data/genres``, or None.
 
     Raises
     ------
     DatasetError
         If ``GTZAN_DIR`` is not a folder.
+
+    Examples
+    --------
+    >>> corpus = find_corpus()  # None, if there is no GTZAN
     """
     if named := os.environ.get("GTZAN_DIR"):
-        # A kernel runs in the folder of its notebook, so also try a path relative to the project.
+        # A kernel runs in the folder of its notebook, so also try the project's folder.
         for folder in (Path(named).expanduser(), project_dir() / named):
             if folder.is_dir():
                 return folder.absolute()
-        raise DatasetError(f"GTZAN_DIR is {named}, no such folder; correct or unset it.")
-    data = project_dir() / "data"
-    candidates = [data / "genres_original", data / "Data" / "genres_original", data / "genres"]
-    return next((folder for folder in candidates if folder.is_dir()), None)
+        raise DatasetError(
+            f"GTZAN_DIR is {named}, no such folder; correct or unset it."
+        )
+    for name in ("genres_original", "Data/genres_original", "genres"):
+        folder = project_dir() / "data" / name
+        if folder.is_dir():
+            return folder
+    return None
 
 
-def load_tracks(folder: str | Path | None = None, *, per_genre: int | None = None) -> pd.DataFrame:
-    """List the tracks of a corpus: one row per sound file in ``<folder>/<genre>/`` or below.
+def any_file_names(function: Callable) -> Callable:
+    """Let a function put the name of any file into a table.
 
-    Supports the layouts of GTZAN from Kaggle (``genres_original/blues/blues.00000.wav``) and
-    Marsyas (``genres/blues/blues.00000.au``), also as .flac, .ogg or .mp3. Any other folder with
-    one folder per class works, too: ``<class>/<any name>.<ext>`` or
-    ``<class>/<album>/<any name>.<ext>``, at any depth. Only the names of the files are read.
+    If PyArrow is installed, pandas uses its strings, which must be valid UTF-8.
+    """
+
+    @wraps(function)
+    def with_strings_of_python(*args: object, **kwargs: object) -> object:
+        with pd.option_context("mode.string_storage", "python"):
+            return function(*args, **kwargs)
+
+    return with_strings_of_python
+
+
+@any_file_names
+def load_tracks(
+    folder: Folders | None = None,
+    *,
+    per_genre: int | None = None,
+    facts: Facts | None = None,
+) -> pd.DataFrame:
+    r"""List the tracks of a corpus: one row per sound file in ``<folder>/<genre>/``.
+
+    Supports the layouts of GTZAN from Kaggle (``genres_original/jazz/jazz.00000.wav``)
+    and Marsyas (``genres/jazz/jazz.00000.au``), also in other formats. Any other folder
+    with one folder per class works, too: ``<class>/<any name>.<ext>`` or
+    ``<class>/<album>/<any name>.<ext>``, at any depth. Only the names of the files are
+    read. `ignored_files` lists the files that are not tracks.
 
     Parameters
     ----------
-    folder : str or Path, optional
-        The folder with one folder per genre. By default the result of `find_corpus`, else the
-        toy corpus, which is made if it does not exist.
+    folder : str, Path or list of these, optional
+        The folder with one folder per genre, or several such folders. By default the
+        result of `find_corpus`.
     per_genre : int, optional
         Maximum number of tracks per genre, for quick runs.
+    facts : pd.DataFrame, str or Path, optional
+        Facts about the tracks, such as their artists: a table with a column ``track``,
+        or the path of a CSV file. By default ``tracks.csv`` in the folder, or else
+        GTZAN's facts if the folder is GTZAN (see Notes).
 
     Returns
     -------
     tracks : pd.DataFrame
         Sorted by genre and track, with the columns
 
-        - ``track``: name, such as ``blues.00000``; for other files ``class/any name`` or
-          ``class/album/any name``
+        - ``track``: name, such as ``blues.00000``; for other files ``class/any name``
+          or ``class/album/any name``. If several folders have a track of this name, the
+          name of the folder (or its path, if that is not enough) stands in front of it.
         - ``genre``: categorical, in alphabetical order
         - ``path``: the file
         - ``artist``: an id; missing if unknown
-        - ``fault_filtered``: ``train``, ``valid`` or ``test`` in the partition of Kereliuk, Sturm
-          and Larsen (2015); missing if the partition does not contain the track
+        - ``fault_filtered``: ``train``, ``valid`` or ``test`` in the partition of
+          Kereliuk, Sturm and Larsen (2015); missing if it does not contain the track
         - ``replica_of``: the track of which it is a replica, if known
-
-        The artists are from Foleiss and Tavares (2020), after Sturm, "The GTZAN dataset",
-        arXiv:1306.1461. A replica has the artist of its original. If `folder` has a file
-        ``tracks.csv``, its columns are used instead.
-
-        ``tracks.attrs["ignored"]`` lists the files that are not tracks, each as a dict of
-        ``track``, ``path`` and ``reason``. `extract_mfcc` and `extract_features` report them, too.
+        - all other columns of the facts
 
     Raises
     ------
     DatasetError
-        If the folder is missing, or has no folders with sound files.
+        If there is no folder, it has no folders with sound files, or the facts have no
+        column ``track`` or one that the package makes (``segment``, ``start``,
+        ``augmentation``).
     ValueError
-        If `per_genre` is less than 1.
+        If `per_genre` is not a number of 1 or more.
+
+    Warns
+    -----
+    UserWarning
+        If some tracks have no row in the facts; or if all tracks are named as GTZAN's,
+        but the folder may be another corpus.
 
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
+
+    Notes
+    -----
+    GTZAN's facts are used if the folder is the result of `find_corpus`, or if all ten
+    genres are there and each track is named as one of GTZAN's. For a part of GTZAN,
+    pass ``facts=load_facts()``. The artists are from Foleiss and Tavares (2020), after
+    Sturm, "The GTZAN dataset", arXiv:1306.1461. A replica has the artist of its
+    original.
+
+    Facts may write the name of a track in other ways: with the extension of the file,
+    with ``\`` for ``/``, and with other Unicode characters for the same accents.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as music:
+    ...     for name in ("waltz", "tango"):
+    ...         Path(music, name).mkdir()
+    ...         Path(music, name, "take 1.mp3").touch()
+    ...     tracks = load_tracks(music)
+    >>> tracks["track"].to_list()
+    ['tango/take 1', 'waltz/take 1']
     """
-    if per_genre is not None and per_genre < 1:
-        raise ValueError(f"per_genre is {per_genre}; take 1 or more, or None for all tracks.")
-    folder = Path(folder or find_corpus() or toy.make_corpus(project_dir() / "data" / "toy"))
-    folder = folder.expanduser().absolute()
-    own_facts = folder / "tracks.csv"
-    # The preferred format of a track comes first, and files outside of the class folders last.
-    paths = set(_files(folder)) - {own_facts}
-    paths = sorted(paths, key=lambda path: (path.parent == folder, _preference(path), path))
-    inside = [path.relative_to(folder) for path in paths]
-    rows = {"track": map(_track_name, inside), "genre": [path.parts[0] for path in inside]}
-    files = pd.DataFrame(rows | {"path": map(str, paths), "reason": None})
-    files.loc[files.duplicated("track"), "reason"] = "exists in another format"
-    files.loc[[len(path.parts) < 2 for path in inside], "reason"] = "not in a class folder"
-    no_sound = [_preference(path) == len(_EXTENSIONS) for path in paths]
-    files.loc[no_sound, "reason"] = "unknown file extension"
-    tracks = files[files["reason"].isna()].drop(columns="reason")
-    # A single class that contains only folders: they are the classes, and `folder` is their parent.
-    if tracks["genre"].nunique() < 2 and not (tracks["track"].astype(str).str.count("/") < 2).any():
-        there = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
-        needed = "no <genre>/<track>.wav (or .flac, .mp3, .m4a, ...)"
-        raise DatasetError(f"{folder} holds {there}, and {needed}; name the folder of the genres.")
-    facts = load_facts(own_facts if own_facts.is_file() else _GTZAN_FACTS)
-    tracks = tracks.merge(facts, on="track", how="left")
-    tracks["genre"] = pd.Categorical(tracks["genre"], categories=sorted(set(tracks["genre"])))
-    by_genre = tracks.sort_values(["genre", "track"]).groupby("genre", observed=True)
-    tracks = by_genre.head(per_genre or len(tracks))
-    ignored = files.dropna(subset="reason").drop(columns="genre")
-    tracks.attrs["ignored"] = ignored.to_dict("records")
+    if per_genre is not None and (per_genre is True or per_genre < 1):
+        found = f"per_genre is {per_genre}"
+        raise ValueError(f"{found}; take 1 or more, or None for all tracks.")
+    tables = []
+    for each in _folders(folder):
+        tables.append(_tracks_in(each, facts))
+    tracks = _with_different_names(pd.concat(tables, ignore_index=True))
+    tracks["genre"] = pd.Categorical(tracks["genre"])
+    tracks = tracks.sort_values(["genre", "track"])
+    if per_genre is not None:
+        tracks = tracks.groupby("genre", observed=True).head(per_genre)
     return tracks.reset_index(drop=True)
+
+
+@any_file_names
+def ignored_files(
+    folder: Folders | None = None,
+) -> pd.DataFrame:
+    """List the files in the folder of a corpus that are not tracks, with the reason.
+
+    Parameters
+    ----------
+    folder : str, Path or list of these, optional
+        As for `load_tracks`.
+
+    Returns
+    -------
+    files : pd.DataFrame
+        The columns ``path`` and ``reason``. Hidden files and ``tracks.csv`` are not in
+        the list.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such folder.
+
+    See Also
+    --------
+    Notebook ``8_your_own_music`` introduces this helper.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as music:
+    ...     Path(music, "cover.jpg").touch()
+    ...     ignored_files(music)["reason"].to_list()
+    ['unknown file extension']
+    """
+    rows = []
+    for each in _folders(folder):
+        _, ignored = _scan(each)
+        rows += [(str(path), reason) for path, reason in ignored.items()]
+    return pd.DataFrame(rows, columns=["path", "reason"])
 
 
 def sound_files(folder: str | Path) -> list[Path]:
@@ -167,8 +268,8 @@ def sound_files(folder: str | Path) -> list[Path]:
     Returns
     -------
     files : list of Path
-        The files with an extension of a sound format, sorted. Hidden files are left out. Links are
-        followed, and each folder is visited once.
+        The files with an extension of a sound format, sorted. Hidden files are left
+        out. Links are followed, and each folder is visited once.
 
     Raises
     ------
@@ -178,36 +279,17 @@ def sound_files(folder: str | Path) -> list[Path]:
     See Also
     --------
     Notebook ``8_your_own_music`` introduces this helper.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as music:
+    ...     Path(music, "song.mp3").touch()
+    ...     [path.name for path in sound_files(music)]
+    ['song.mp3']
     """
     files = _files(Path(folder).expanduser())
-    return [path for path in files if _preference(path) < len(_EXTENSIONS)]
-
-
-def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: no such folder; check its name.")
-    files, visited = [], set()
-    for base, folders, names in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(base)) in visited:
-            folders.clear()
-            continue
-        visited.add(real)
-        # Skip names with a leading dot: macOS adds such files, which are not sound.
-        files += [Path(base, name) for name in names if not name.startswith(".")]
-        folders[:] = [name for name in folders if not name.startswith(".")]
-    return sorted(files)
-
-
-def _track_name(inside: Path) -> str:
-    """Name a track as GTZAN does, or with its class in front, so that all names are different."""
-    name, genre = inside.with_suffix("").as_posix(), inside.parts[0]
-    return re.sub(rf"^{re.escape(genre)}/({re.escape(genre)}\.\d{{5}})$", r"\1", name)
-
-
-def _preference(path: Path) -> int:
-    """Rank of the format by the file extension; the last rank for unknown extensions."""
-    suffix = path.suffix.lower()
-    return _EXTENSIONS.index(suffix) if suffix in _EXTENSIONS else len(_EXTENSIONS)
+    return [path for path in files if path.suffix.lower() in _RANK]
 
 
 def load_facts(path: str | Path = _GTZAN_FACTS) -> pd.DataFrame:
@@ -216,40 +298,44 @@ def load_facts(path: str | Path = _GTZAN_FACTS) -> pd.DataFrame:
     Parameters
     ----------
     path : str or Path
-        A CSV table with the column ``track``. By default the table of the package, of all 1,000
-        tracks of GTZAN.
+        A CSV table with the column ``track``. By default the table of the package, of
+        all 1,000 tracks of GTZAN.
 
     Returns
     -------
     facts : pd.DataFrame
-        ``track``, ``artist``, ``fault_filtered``, ``replica_of`` (empty if the table lacks them)
-        and all other columns of the table, as strings.
+        ``track``, ``artist``, ``fault_filtered``, ``replica_of`` (empty if the table
+        lacks them) and all other columns of the table but ``genre`` and ``path``, as
+        text. Only an empty cell is missing; an artist "None" is an artist.
 
     Raises
     ------
     DatasetError
-        If the table has no column ``track``.
+        If the file cannot be read, or the table has no column ``track``, or one that
+        the package makes (``segment``, ``start``, ``augmentation``).
 
     See Also
     --------
     Notebook ``6_leakage`` introduces this helper.
+
+    Examples
+    --------
+    >>> facts = load_facts().set_index("track")
+    >>> facts.loc["blues.00000", ["artist", "fault_filtered"]].to_list()
+    ['0', 'valid']
     """
-    facts = pd.read_csv(path, dtype="string")
-    if "track" not in facts:
-        found = f"the columns {', '.join(facts)}, and no column named track"
-        raise DatasetError(f"{path} has {found}; add it (blues.00000, ...), or remove the file.")
-    wanted = ["track", "artist", "fault_filtered", "replica_of"]
-    facts = facts.reindex(columns=[*wanted, *facts.columns.difference(wanted, sort=False)])
-    return facts.drop(columns=["genre", "path"], errors="ignore").drop_duplicates("track")
+    facts = _read_csv(path, dtype="string", skipinitialspace=True)
+    return _check_facts(facts.rename(columns=str.strip), path)
 
 
-def corpus_label(tracks: Iterable[str]) -> str:
+def corpus_label(tracks: pd.DataFrame) -> str:
     """Describe the corpus of these tracks, and how many of its tracks they are.
 
     Parameters
     ----------
-    tracks : iterable of str
-        Track names; repeated names count once.
+    tracks : pd.DataFrame
+        A table with the column ``track``; repeated names count once. If it has a column
+        ``artist``, only tracks with GTZAN's artists are called GTZAN.
 
     Returns
     -------
@@ -259,13 +345,28 @@ def corpus_label(tracks: Iterable[str]) -> str:
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
+
+    Examples
+    --------
+    >>> corpus_label(load_facts())
+    'GTZAN'
+    >>> corpus_label(pd.DataFrame({"track": ["fado/1", "fado/2"]}))
+    'your own corpus, 2 tracks'
     """
-    names = set(tracks)
-    if names <= set(load_facts()["track"]):
-        return f"GTZAN, {len(names):,} of its 1,000 tracks" if len(names) < 1000 else "GTZAN"
-    if all(name.partition(".")[0] in toy.GENRES for name in names):
-        return f"toy corpus (synthetic, not music), {len(names):,} tracks"
-    return f"your own corpus, {len(names):,} tracks"
+    from gtzan_mfcc import toy
+
+    tracks = tracks.drop_duplicates("track")
+    if tracks.empty:
+        return "no tracks"
+    n = len(tracks)
+    if _are_of_gtzan(tracks):
+        return "GTZAN" if n == 1000 else f"GTZAN, {n} of its 1,000 tracks"
+    count = f"{n:,} tracks" if n > 1 else "1 track"
+    has_artists = "artist" not in tracks or tracks["artist"].notna().all()
+    genres = {str(name).partition(".")[0] for name in tracks["track"]}
+    if genres <= set(toy.GENRES) and has_artists:
+        return f"toy corpus (synthetic, not music), {count}"
+    return f"your own corpus, {count}"
 
 
 def find_feature_table(
@@ -278,8 +379,8 @@ def find_feature_table(
     folder : str or Path, optional
         The corpus; by default the result of `find_corpus`.
     name : str
-        ``features_3_sec.csv``, with a row per segment, or ``features_30_sec.csv``, with a row per
-        track.
+        ``features_3_sec.csv``, with one row per segment, or ``features_30_sec.csv``,
+        with one row per track.
 
     Returns
     -------
@@ -289,10 +390,17 @@ def find_feature_table(
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
+
+    Examples
+    --------
+    >>> find_feature_table("/not/there") is None
+    True
     """
     folder = folder or find_corpus()
-    path = folder and Path(folder).parent / name
-    return path if path and path.is_file() else None
+    if folder is None:
+        return None
+    path = Path(folder).parent / name
+    return path if path.is_file() else None
 
 
 def load_feature_table(path: str | Path) -> pd.DataFrame:
@@ -307,32 +415,241 @@ def load_feature_table(path: str | Path) -> pd.DataFrame:
     -------
     table : pd.DataFrame
         The columns ``filename``, ``length`` (samples), the 57 names of
-        `gtzan_mfcc.features.FEATURE_NAMES`, and ``label`` (categorical, in alphabetical order).
+        `gtzan_mfcc.features.FEATURE_NAMES`, and ``label`` (categorical, in alphabetical
+        order).
 
     Raises
     ------
     DatasetError
-        If the file is missing or not a table, if columns or rows are missing, if a filename occurs
-        twice, or if a cell is not a finite number or a label.
+        If the file is missing or not a table, if columns or rows are missing, if a
+        filename occurs twice, or if a cell is not a finite number or a label.
 
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
+
+    Examples
+    --------
+    >>> load_feature_table("features.csv")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    gtzan_mfcc.dataset.DatasetError: features.csv: not a table that can be read ...
     """
+    # Here, so that a list of files does not wait for librosa.
+    from gtzan_mfcc.features import FEATURE_NAMES
+
     columns = ["filename", "length", *FEATURE_NAMES, "label"]
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: not a table that can be read ({error}).") from error
-    if (missing := [column for column in columns if column not in table]) or table.empty:
-        lacks = f"{len(table)} rows, and these of the {len(columns)} columns are missing: {missing}"
-        raise DatasetError(f"{path} has {lacks}; make it again with extract_features.")
+    # A class may be called "None", "01" or "True".
+    table = _read_csv(path, dtype={"filename": str, "label": str})
+    missing = [column for column in columns if column not in table]
+    if missing or table.empty:
+        found = f"{path} has {len(table)} rows, and lacks the columns {missing}"
+        raise DatasetError(f"{found}; make it again with extract_features.")
     table = table[columns]
-    bad = ~np.isfinite(table[FEATURE_NAMES].apply(pd.to_numeric, errors="coerce"))
-    bad["label"], bad["filename"] = table["label"].isna(), table["filename"].duplicated()
+    numbers = table[FEATURE_NAMES].apply(pd.to_numeric, errors="coerce")
+    bad = ~np.isfinite(numbers)
+    bad["label"] = table["label"].isna()
+    bad["filename"] = table["filename"].duplicated()
     if bad.any(axis=None):
         row = bad.any(axis=1).idxmax()
-        wrong = f"{bad.to_numpy().sum()} cells are empty, not finite, or repeat a filename"
+        found = (
+            f"{bad.to_numpy().sum()} cells are empty, not finite, or repeat a filename"
+        )
         first = f"the first in row {row + 2}, column {bad.loc[row].idxmax()}"
-        raise DatasetError(f"{path}: {wrong}, {first}; download it again.")
+        raise DatasetError(f"{path}: {found}, {first}; download it again.")
     return table.assign(label=pd.Categorical(table["label"]))
+
+
+def _folders(folder: Folders | None) -> list[Path]:
+    if folder is None:
+        folder = find_corpus()
+    if folder is None:
+        raise DatasetError(
+            "no GTZAN was found. Run make data to download it, set GTZAN_DIR to your "
+            "copy, or name a folder; toy.make_corpus(folder) makes a synthetic corpus."
+        )
+    if isinstance(folder, str | Path):
+        folder = [folder]
+    folders = [Path(each).expanduser().absolute() for each in folder]
+    if not folders:
+        raise DatasetError("the list of folders is empty; name one or more.")
+    # A folder that is named twice counts once.
+    return list({each.resolve(): each for each in folders}.values())
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; check its name.")
+    files = []
+    visited = set()
+    for base, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(base)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        # Skip names with a leading dot: macOS adds such files, which are not sound.
+        files += [Path(base, name) for name in names if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".")]
+    return sorted(files)
+
+
+def _scan(folder: Path) -> tuple[dict[str, Path], dict[Path, str]]:
+    """Return the file of each track by its name, and why each other file is not one."""
+    tracks = {}
+    ignored = {}
+    files = sorted(_files(folder), key=lambda path: _RANK.get(path.suffix.lower(), 0))
+    for path in files:
+        inside = path.relative_to(folder)
+        name = _track_name(inside.with_suffix("").as_posix())
+        if path == folder / "tracks.csv":
+            continue
+        if path.suffix.lower() not in _RANK:
+            ignored[path] = "unknown file extension"
+        elif len(inside.parts) < 2:
+            ignored[path] = "not in a class folder"
+        elif name in tracks:
+            ignored[path] = "exists in another format"
+        else:
+            tracks[name] = path
+    return tracks, ignored
+
+
+def _track_name(name: str) -> str:
+    """Shorten ``blues/blues.00000`` to ``blues.00000``; all names stay different."""
+    genre = re.escape(name.partition("/")[0])
+    return re.sub(rf"^{genre}/({genre}\.\d{{5}})$", r"\1", name)
+
+
+def _tracks_in(folder: Path, facts: Facts | None) -> pd.DataFrame:
+    files, _ = _scan(folder)
+    parts = [path.relative_to(folder).parts for path in files.values()]
+    genres = [part[0] for part in parts]
+    # A single class that contains only folders: they are the classes.
+    if len(set(genres)) < 2 and all(len(part) > 2 for part in parts):
+        there = (
+            ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
+        )
+        wanted = "no <genre>/<track>.wav (or .flac, .mp3, .m4a, ...)"
+        raise DatasetError(
+            f"{folder} holds {there}, and {wanted}; name the folder of the genres."
+        )
+    tracks = pd.DataFrame({"track": list(files), "genre": genres, "folder": folder})
+    tracks.insert(2, "path", [str(path) for path in files.values()])
+    return tracks.merge(_facts_of(folder, tracks, facts), on="track", how="left")
+
+
+def _facts_of(folder: Path, tracks: pd.DataFrame, facts: Facts | None) -> pd.DataFrame:
+    names = tracks["track"].to_list()
+    own = folder / "tracks.csv"
+    if facts is None and own.is_file():
+        facts = own
+    if facts is not None:
+        return _match(facts, names)
+    gtzan = load_facts()
+    known = set(names) & set(gtzan["track"])
+    is_whole = len(known) == len(names) and set(GENRES) == set(tracks["genre"])
+    if is_whole or (known and _is_corpus(folder)):
+        return gtzan
+    if len(known) == len(names):
+        warnings.warn(
+            f"{folder}: all tracks are named as GTZAN's, but not all ten genres are "
+            "there, so the artists are unknown. If this is a part of GTZAN, pass "
+            "facts=dataset.load_facts().",
+            stacklevel=5,
+        )
+    return gtzan[:0]
+
+
+def _is_corpus(folder: Path) -> bool:
+    corpus = find_corpus()
+    return corpus is not None and corpus.samefile(folder)
+
+
+def _read_csv(path: str | Path, **settings: object) -> pd.DataFrame:
+    """Read a CSV table, in which only an empty cell is missing."""
+    try:
+        return pd.read_csv(path, keep_default_na=False, na_values=[""], **settings)
+    except (OSError, ValueError) as error:
+        message = f"{path}: not a table that can be read ({error})."
+        raise DatasetError(message) from error
+
+
+def _check_facts(facts: pd.DataFrame, source: str | Path) -> pd.DataFrame:
+    found = f"{source} has the columns {', '.join(facts)}"
+    if "track" not in facts:
+        raise DatasetError(
+            f"{found}, and no column named track; add it (blues.00000, ...)."
+        )
+    if taken := facts.columns.intersection(_RESERVED).to_list():
+        raise DatasetError(
+            f"{found}; rename {', '.join(taken)}: the package adds these."
+        )
+    wanted = ["track", "artist", "fault_filtered", "replica_of"]
+    others = facts.columns.difference([*wanted, "genre", "path"], sort=False)
+    return facts.reindex(columns=[*wanted, *others]).drop_duplicates("track")
+
+
+def _match(facts: Facts, names: list[str]) -> pd.DataFrame:
+    """Name the rows as the tracks are named; warn if a track has no row."""
+    if isinstance(facts, pd.DataFrame):
+        source = "the table of facts"
+        facts = _check_facts(facts, source)
+    else:
+        source = facts
+        facts = load_facts(source)
+    known = {_plain(name): name for name in names}
+
+    def match(written: str | None) -> str | None:
+        if pd.isna(written):
+            return None
+        name = _plain(written)
+        stem, extension = os.path.splitext(name)
+        if name not in known and extension.lower() in _RANK:
+            name = stem
+        return known.get(_track_name(name), written)
+
+    facts = facts.assign(
+        track=[match(name) for name in facts["track"]],
+        replica_of=[match(name) for name in facts["replica_of"]],
+    )
+    rows = set(facts["track"])
+    missing = [name for name in names if name not in rows]
+    if missing:
+        there = f"{len(names) - len(missing)} of the {len(names)} tracks"
+        message = f"{source} has rows for {there}, but not for {missing[0]!r}"
+        if others := sorted(rows.difference(names)):
+            message += f"; it has {others[0]!r}, which is no track"
+        warnings.warn(f"{message}.", stacklevel=6)
+    return facts.drop_duplicates("track")
+
+
+def _plain(name: str) -> str:
+    """Write the name of a track in one way: with composed accents, and with ``/``."""
+    return unicodedata.normalize("NFC", name).replace("\\", "/")
+
+
+def _with_different_names(tracks: pd.DataFrame) -> pd.DataFrame:
+    """Put the folder in front of each name that several folders have."""
+    tracks = tracks.drop_duplicates("path")
+    folders = tracks.pop("folder")
+    different = {(folder, name): name for folder, name in zip(folders, tracks["track"])}
+    for in_front in (lambda folder: folder.name, Path.as_posix):
+        count = Counter(different.values())
+        for (folder, name), current in different.items():
+            if count[current] > 1:
+                different[folder, name] = f"{in_front(folder)}/{name}"
+    for column in ("track", "replica_of"):
+        written = zip(folders, tracks[column])
+        tracks[column] = [different.get(pair, pair[1]) for pair in written]
+    return tracks
+
+
+def _are_of_gtzan(tracks: pd.DataFrame) -> bool:
+    artists = load_facts().set_index("track")["artist"].fillna("")
+    if not set(tracks["track"]) <= set(artists.index):
+        return False
+    if "artist" not in tracks:
+        return True
+    named = tracks["artist"].astype("string").fillna("")
+    return named.to_list() == artists[tracks["track"]].to_list()

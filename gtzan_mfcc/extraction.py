@@ -1,4 +1,4 @@
-"""Extract MFCCs or the 57 features of all segments of a track table, in parallel, with a cache."""
+"""Extract MFCCs or the 57 features of all segments of a track table, in parallel."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,39 +9,100 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from gtzan_mfcc import audio, augmentation, features
-from gtzan_mfcc._cache import rows_of_tracks
-from gtzan_mfcc._disk import CacheError
+from gtzan_mfcc import audio, augmentation, dataset, features
+from gtzan_mfcc._cache import clear_cache, rows_of_tracks
+from gtzan_mfcc._identity import (
+    UnknownCodeError,
+    code_of_function,
+    code_of_modules,
+    digest,
+    identity,
+)
+from gtzan_mfcc._util import CacheError, package_versions
 
-__all__ = ["KAGGLE_SEGMENT_LENGTH", "CacheError", "Segments", "extract_features", "extract_mfcc"]
+__all__ = [
+    "KAGGLE_SEGMENT_LENGTH",
+    "CacheError",
+    "Segments",
+    "clear_cache",
+    "extract_features",
+    "extract_mfcc",
+]
 
 KAGGLE_SEGMENT_LENGTH = audio.SEGMENT_LENGTH - 1
 """Samples in a segment of Kaggle's ``features_3_sec.csv``."""
 
+# What the rows of each track depend on.
+_MODULES = "_decoders audio features extraction"
+_PACKAGES = "av librosa numpy scipy soundfile soxr"
 
-@dataclass(frozen=True)
+_NOTHING_LEFT_OUT = pd.DataFrame(columns=["track", "path", "reason"])
+
+
+@dataclass(frozen=True, eq=False)
 class Segments:
-    """MFCCs (or your own features) of many segments, with a table of one row per segment.
+    """Numbers about many segments, such as MFCCs, and a table of one row per segment.
 
-    Attributes
+    Parameters
     ----------
-    mfcc : np.ndarray [shape=(n, frames, n_mfcc), dtype=float32]
-        Memory-mapped and read-only if it comes from the cache. Your own features may have any
-        shape that begins with n.
+    x : np.ndarray [shape=(n, ...)]
+        One row per segment: MFCCs [shape=(n, frames, n_mfcc), dtype=float32] from
+        `extract_mfcc`, or your own features. It is memory-mapped and read-only if it
+        comes from a cache.
     table : pd.DataFrame
-        One row per segment: ``track``, ``genre`` (categorical), ``artist``, ``segment``
-        (0, 1, ... in the track), ``augmentation``, ``fault_filtered``.
+        One row per segment: ``track``, ``genre`` (if known), ``artist`` and other facts
+        about the track, ``path``, ``segment`` (0, 1, ... in the track), ``start`` (in
+        s) and ``augmentation``. Without ``segment``, the rows of a track are numbered;
+        without ``augmentation``, all are original. ``genre`` is made categorical, in
+        alphabetical order.
     left_out : pd.DataFrame
         One row per file that was not used: ``track``, ``path``, ``reason``.
+    settings : Settings, optional
+        The settings of the MFCCs; None for your own features.
+
+    Raises
+    ------
+    ValueError
+        If `x` and `table` have different numbers of rows, or if a row has no ``track``.
 
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this class.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"track": ["a", "a", "b"]})
+    >>> table["genre"] = ["jazz", "jazz", "blues"]
+    >>> segments = Segments(np.zeros((3, 57)), table)
+    >>> segments.genres, segments.labels.tolist()
+    (['blues', 'jazz'], [1, 1, 0])
+    >>> segments.table["segment"].tolist()
+    [0, 1, 0]
     """
 
-    mfcc: np.ndarray
+    x: np.ndarray
     table: pd.DataFrame
-    left_out: pd.DataFrame = field(default_factory=pd.DataFrame)
+    left_out: pd.DataFrame = field(default_factory=_NOTHING_LEFT_OUT.copy)
+    settings: features.Settings | None = None
+
+    def __post_init__(self) -> None:
+        """Check the table, and add the columns that it lacks."""
+        x = np.asanyarray(self.x)
+        table = self.table.reset_index(drop=True)
+        if len(x) != len(table):
+            raise ValueError(f"x has {len(x):,} rows, and the table {len(table):,}.")
+        if "track" not in table or table["track"].isna().any():
+            raise ValueError("each row of the table needs a name in the column track.")
+        if "augmentation" not in table:
+            table["augmentation"] = "original"
+        if "segment" not in table:
+            table["segment"] = table.groupby(["track", "augmentation"]).cumcount()
+        if "genre" in table and not isinstance(
+            table["genre"].dtype, pd.CategoricalDtype
+        ):
+            table["genre"] = pd.Categorical(table["genre"].map(str, na_action="ignore"))
+        object.__setattr__(self, "x", x)
+        object.__setattr__(self, "table", table)
 
     def __len__(self) -> int:
         """Count the segments."""
@@ -50,63 +111,77 @@ class Segments:
     @property
     def genres(self) -> list[str]:
         """Names of the genres, in the order of the labels."""
+        if "genre" not in self.table or self.table["genre"].isna().any():
+            raise ValueError("some segments have no genre; add it to the table.")
         return list(self.table["genre"].cat.categories)
 
     @property
     def labels(self) -> np.ndarray:
-        """Genre of each segment as an index into `genres` [shape=(n,), dtype=int8]."""
-        return self.table["genre"].cat.codes.to_numpy()
+        """Genre of each segment as an index into `genres` [shape=(n,), dtype=int64]."""
+        return np.take(range(len(self.genres)), self.table["genre"].cat.codes)
 
     def select(self, rows: np.ndarray) -> "Segments":
-        """Select rows by a boolean mask or by positions."""
-        table = self.table.iloc[rows].reset_index(drop=True)
-        return Segments(self.mfcc[rows], table, self.left_out)
+        """Select rows by a boolean mask or by positions.
+
+        All genres are kept, so that the labels of two selections mean the same; see
+        `select_genres`.
+        """
+        rows = np.asarray(rows)
+        if not rows.size:
+            rows = rows.astype(int)  # NumPy takes an empty list for floats.
+        return Segments(
+            self.x[rows], self.table.iloc[rows], self.left_out, self.settings
+        )
+
+    def select_genres(self, genres: Sequence[str]) -> "Segments":
+        """Select the segments of these genres, and forget the other genres."""
+        unknown = sorted(set(genres) - set(self.genres))
+        if unknown:
+            raise ValueError(f"no genre {unknown}; there are {', '.join(self.genres)}.")
+        subset = self.select(self.table["genre"].isin(genres))
+        subset.table["genre"] = subset.table["genre"].cat.remove_unused_categories()
+        return subset
 
 
+@dataset.any_file_names
 def extract_mfcc(
-    tracks: pd.DataFrame,
+    tracks: pd.DataFrame | Sequence[str | Path],
+    settings: features.Settings = features.STUDY,
     *,
     augmentations: Sequence[str] | dict[str, Callable] = (),
-    n_mfcc: int = features.N_MFCC,
-    n_fft: int = features.N_FFT,
-    hop_length: int = features.HOP_LENGTH,
+    hop_seconds: float | None = None,
     seed: int = 0,
     n_jobs: int = -1,
     cache: str | Path | None = None,
     strict: bool = False,
     progress: bool = True,
 ) -> Segments:
-    """Compute the MFCCs of all segments of 3 s, and of their augmented copies.
+    """Compute the MFCCs of all segments of tracks, and of their augmented copies.
 
     Parameters
     ----------
-    tracks : pd.DataFrame
-        From `gtzan_mfcc.dataset.load_tracks`.
-    augmentations : sequence of str, or dict of str to function
-        Names of `gtzan_mfcc.augmentation.AUGMENTATIONS`, one for each copy to add to the
-        originals; ``augmentation.STUDY`` for the study's three. Or your own augmentations by
-        name: functions of signals ``y`` and a keyword ``seed``.
-    n_mfcc : int
-        Number of coefficients.
-    n_fft, hop_length : int
-        Length of the Fourier transform, and samples from one frame to the next.
+    tracks : pd.DataFrame, or sequence of str or Path
+        A table from `gtzan_mfcc.dataset.load_tracks`, or with the columns ``path`` and
+        ``track``, and ``genre`` if it is known. Or just sound files.
+    settings : Settings
+        Length of a segment, sample rate and the settings of the MFCCs.
+    augmentations : sequence of str, or dict of str to callable
+        Names of `gtzan_mfcc.augmentation.AUGMENTATIONS`, one for each copy to add to
+        the originals; ``augmentation.STUDY`` for the study's three. Or augmentations by
+        the name of the copy: whatever `gtzan_mfcc.augmentation.augment` takes, such as
+        your own function of one signal.
+    hop_seconds : float, optional
+        Seconds from the start of one segment to the next; if less than
+        ``settings.seconds``, segments overlap. By default they do not.
     seed : int
         Seed of the augmentations.
-    n_jobs : int
-        Number of processes; -1 for one per core, or for all workers of a cluster.
-    cache : str or Path, optional
-        A folder for the result of each track. A track is computed again only if its file (path,
-        size or date), the settings, the packages or the code have changed. An interrupted run
-        continues where it stopped. By default ``build/cache`` of the project.
-    strict : bool
-        Raise an error for the first track that cannot be used, instead of leaving it out.
-    progress : bool
-        Show a progress bar.
+    {parallel}
 
     Returns
     -------
     segments : Segments
-        In the order of `tracks`. For each track, all originals come first, then each augmentation.
+        In the order of `tracks`. For each track, all originals come first, then each
+        copy.
 
     Raises
     ------
@@ -115,37 +190,73 @@ def extract_mfcc(
     CacheError
         If `cache` cannot be written to; finished results are kept.
     ValueError
-        If there is no augmentation of that name.
+        If two tracks or two copies have the same name, if there is no augmentation of
+        that name, or if `hop_seconds` is out of range.
 
     Notes
     -----
-    The tracks are processed by joblib. With ``joblib.parallel_config(backend="dask")`` (or ray)
-    around the call, the workers of a cluster process them. The workers must find the files under
-    the same paths; only this process writes to `cache`. The result is exactly the same.
+    The tracks are processed by joblib. With ``joblib.parallel_config(backend="dask")``
+    (or ray) around the call, the workers of a cluster process them. The workers must
+    find the files under the same paths; only this process writes to `cache`. The result
+    is exactly the same.
 
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from tempfile import mkdtemp
+    >>> from gtzan_mfcc import toy
+    >>> file = Path(mkdtemp(), "waltz.wav")
+    >>> soundfile.write(file, toy.make_track("waltz", 0, seconds=7), 22_050)
+    >>> segments = extract_mfcc([file], augmentations=["white_noise"], n_jobs=1)
+    >>> segments.x.shape
+    (4, 130, 13)
+    >>> segments.table[["segment", "start", "augmentation"]]
+       segment  start augmentation
+    0        0    0.0     original
+    1        1    3.0     original
+    2        0    0.0  white_noise
+    3        1    3.0  white_noise
     """
-    known = augmentations if isinstance(augmentations, dict) else augmentation.AUGMENTATIONS
-    if unknown := sorted(set(augmentations) - set(known)):
-        raise ValueError(f"no augmentation {', '.join(unknown)}; there are {', '.join(known)}.")
-    copies = {name: known[name] for name in augmentations}
-    settings = {"seed": seed, "n_mfcc": n_mfcc, "n_fft": n_fft, "hop_length": hop_length}
-    work = partial(_track_mfcc, copies=copies, **settings)
-    mfcc, counts, left_out = rows_of_tracks(
-        "mfcc", work, tracks, n_jobs=n_jobs, cache=cache, strict=strict, progress=progress
+    tracks = _track_table(tracks)
+    functions = _augmentations(augmentations)
+    step = settings.segment_length
+    if hop_seconds is not None:
+        step = round(hop_seconds * settings.sample_rate)
+        if not 1 <= step <= settings.segment_length:
+            longest = settings.seconds
+            raise ValueError(f"hop_seconds is {hop_seconds}; take up to {longest}.")
+    x, counts, left_out = rows_of_tracks(
+        "mfcc",
+        partial(
+            _mfcc_of_track, settings=settings, step=step, functions=functions, seed=seed
+        ),
+        tracks,
+        _keys(["mfcc", settings, step], functions, seed),
+        n_jobs=n_jobs,
+        cache=cache,
+        strict=strict,
+        progress=progress,
     )
-    names = ["original", *copies]
-    segments = [np.arange(n // len(names)) for n in counts]
-    table = tracks.iloc[np.repeat(np.arange(len(tracks)), counts)].drop(columns="path")
-    # In alphabetical order, and only the genres of these tracks.
-    table["genre"] = pd.Categorical(table["genre"].astype(str))
-    table["segment"] = np.concatenate([np.tile(of_track, len(names)) for of_track in segments])
-    table["augmentation"] = np.concatenate([np.repeat(names, len(k)) for k in segments])
-    return Segments(mfcc, table.reset_index(drop=True), left_out)
+    names = ["original", *functions]
+    table = tracks.iloc[
+        np.repeat(np.arange(len(tracks)), np.multiply(counts, len(names)))
+    ]
+    table = table.reset_index(drop=True)
+    if "genre" in table:
+        # Only the genres of these tracks, in alphabetical order.
+        table["genre"] = table["genre"].astype(object)
+    segment = [np.tile(np.arange(n), len(names)) for n in counts]
+    table["segment"] = np.concatenate(segment)
+    table["start"] = table["segment"] * step / settings.sample_rate
+    table["augmentation"] = np.concatenate([np.repeat(names, n) for n in counts])
+    return Segments(x, table, left_out, settings)
 
 
+@dataset.any_file_names
 def extract_features(
     tracks: pd.DataFrame,
     *,
@@ -155,16 +266,15 @@ def extract_features(
     strict: bool = False,
     progress: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Compute the table of 57 features, in the format of Kaggle's ``features_3_sec.csv``.
+    """Compute a table of the 57 features, as in Kaggle's ``features_3_sec.csv``.
 
     Parameters
     ----------
-    tracks : pd.DataFrame
-        From `gtzan_mfcc.dataset.load_tracks`.
+    tracks : pd.DataFrame, or sequence of str or Path
+        As for `extract_mfcc`.
     whole_tracks : bool
         One row per track, as in ``features_30_sec.csv``, instead of one per segment.
-    n_jobs, cache, strict, progress
-        As for `extract_mfcc`.
+    {parallel}
 
     Returns
     -------
@@ -180,53 +290,188 @@ def extract_features(
         If no track can be used, or, with `strict`, if one track cannot.
     CacheError
         If `cache` cannot be written to; finished results are kept.
+    ValueError
+        If two tracks have the same name.
 
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
+
+    Examples
+    --------
+    >>> import soundfile
+    >>> from tempfile import mkdtemp
+    >>> from gtzan_mfcc import toy
+    >>> file = Path(mkdtemp(), "waltz.wav")
+    >>> soundfile.write(file, toy.make_track("waltz", 0, seconds=7), 22_050)
+    >>> table, left_out = extract_features([file], n_jobs=1)
+    >>> table.shape, len(left_out)
+    ((2, 60), 0)
     """
-    work = partial(_track_features, whole_tracks=whole_tracks)
+    tracks = _track_table(tracks)
     rows, counts, left_out = rows_of_tracks(
-        "features", work, tracks, n_jobs=n_jobs, cache=cache, strict=strict, progress=progress
+        "features",
+        partial(_features_of_track, whole_tracks=whole_tracks),
+        tracks,
+        _keys(["features", whole_tracks], {}, 0),
+        n_jobs=n_jobs,
+        cache=cache,
+        strict=strict,
+        progress=progress,
     )
     table = pd.DataFrame(rows, columns=["length", *features.FEATURE_NAMES])
     table["length"] = table["length"].astype(int)
-    names = [
-        f"{track}.wav" if whole_tracks else f"{track}.{k}.wav"
-        for track, n in zip(tracks["track"], counts)
-        for k in range(n)
-    ]
+    names = []
+    for track, n in zip(tracks["track"], counts):
+        if whole_tracks:
+            names += [f"{track}.wav"] * n
+        else:
+            names += [f"{track}.{k}.wav" for k in range(n)]
     table.insert(0, "filename", names)
-    table["label"] = pd.Categorical(np.repeat(tracks["genre"].astype(str), counts))
+    genre = tracks["genre"] if "genre" in tracks else pd.Series(pd.NA, tracks.index)
+    genre = genre.astype(object).map(str, na_action="ignore")
+    table["label"] = pd.Categorical(np.repeat(genre, counts))
     return table, left_out
 
 
-def _track_mfcc(
-    track: str, path: str, *, copies: dict[str, Callable], seed: int, n_mfcc: int, **spectrum: int
-) -> np.ndarray:
-    # After this is freed, glibc keeps freed memory for later use. Otherwise, requests for memory
-    # would take a quarter of the time.
+_PARALLEL = """n_jobs : int
+        Number of processes; -1 for one per core, or for all workers of a cluster.
+    cache : str or Path, optional
+        A folder to keep the result of each copy of each track; None keeps nothing. A
+        result is used again only if the file (path, size, date), the settings, the code
+        of this package and the packages that compute it are the same. What your own
+        functions compute is not kept. An interrupted run continues where it stopped.
+        `clear_cache` empties the folder.
+    strict : bool
+        Raise an error for the first track that cannot be used, instead of leaving it
+        out.
+    progress : bool
+        Show a progress bar."""
+
+for _function in (extract_mfcc, extract_features):
+    if _function.__doc__:  # None with python -OO
+        _function.__doc__ = _function.__doc__.format(parallel=_PARALLEL)
+
+
+def _track_table(tracks: pd.DataFrame | Sequence[str | Path]) -> pd.DataFrame:
+    """Make a track table of a list of files; check that no name occurs twice."""
+    if isinstance(tracks, (str, Path)):
+        tracks = [tracks]
+    if not isinstance(tracks, pd.DataFrame):
+        tracks = pd.DataFrame({"path": list(tracks)}, dtype=object)
+    if "path" not in tracks:
+        raise ValueError(f"no column path; there are {', '.join(map(str, tracks))}.")
+    tracks = tracks.reset_index(drop=True)
+    # As objects: names of files that are not UTF-8 do not fit into pandas' strings.
+    tracks["path"] = pd.Series(list(map(str, tracks["path"])), dtype=object)
+    if "track" not in tracks:
+        tracks.insert(0, "track", tracks["path"])
+    twice = tracks["track"].duplicated()
+    if twice.any():
+        name = tracks["track"][twice.idxmax()]
+        needed = "give each a name of its own, as load_tracks does for several folders"
+        raise ValueError(f"two tracks have the name {name}; {needed}.")
+    return tracks
+
+
+def _augmentations(
+    augmentations: Sequence[str] | dict[str, Callable],
+) -> dict[str, Callable]:
+    """Return the augmentation of each copy by name."""
+    if isinstance(augmentations, str):
+        augmentations = [augmentations]
+    known = augmentation.AUGMENTATIONS
+    if isinstance(augmentations, dict):
+        known = augmentations
+    unknown = sorted(set(augmentations) - set(known))
+    if unknown:
+        there = ", ".join(known)
+        raise ValueError(f"no augmentation {', '.join(unknown)}; there are {there}.")
+    if len(set(augmentations) | {"original"}) <= len(augmentations):
+        needed = 'name each copy otherwise, such as {"noise": augmentation.white_noise}'
+        raise ValueError(
+            f"two copies have the same name, or one is original; {needed}."
+        )
+    return {name: known[name] for name in augmentations}
+
+
+def _keys(
+    settings: list, functions: dict[str, Callable], seed: int
+) -> dict[str, str | None]:
+    """Hash everything that each copy depends on; None if that is not known."""
+    keys = dict.fromkeys(["original", *functions])
+    try:
+        code = code_of_modules(_MODULES)
+        apply = code_of_function(augmentation.augment)
+    except UnknownCodeError:
+        return keys
+    original = digest([settings, code, package_versions(_PACKAGES)])
+    keys["original"] = original
+    versions = package_versions("audiomentations")
+    for name, function in functions.items():
+        try:
+            how = [identity(function), apply, versions]
+            plain = getattr(function, "func", function)
+            if getattr(plain, "__module__", None) == augmentation.__name__:
+                how.append(code_of_function(plain))
+        except UnknownCodeError:
+            continue
+        keys[name] = digest([original, seed, name, how])
+    return keys
+
+
+def _mfcc_of_track(
+    track: str,
+    path: str,
+    copies: list[str],
+    *,
+    settings: features.Settings,
+    step: int,
+    functions: dict[str, Callable],
+    seed: int,
+) -> list[np.ndarray]:
+    # After this is freed, glibc keeps freed memory for later use. Otherwise, requests
+    # for memory would take a quarter of the time.
     np.empty(31 * 2**20, np.uint8)
     # Each augmentation has its own generator for all batches.
-    draw = {name: augmentation.track_generator(track, name, seed=seed) for name in copies}
-    mfcc = {name: [] for name in ("original", *copies)}
-    shortest = audio.shortest_segment(spectrum["hop_length"])
-    for batch in audio.segments(audio.blocks(path), shortest=shortest):
-        mfcc["original"].append(features.mfcc(batch, n_mfcc=n_mfcc, **spectrum))
-        for name, augment in copies.items():
-            copy = augment(batch, seed=draw[name])
-            mfcc[name].append(features.mfcc(copy, n_mfcc=n_mfcc, **spectrum))
-    return np.concatenate([batch for batches in mfcc.values() for batch in batches])
+    draw = {
+        name: augmentation.track_generator(track, name, seed=seed) for name in copies
+    }
+    rows = {name: [] for name in copies}
+    batches = audio.segments(
+        audio.blocks(path, sample_rate=settings.sample_rate),
+        settings.segment_length,
+        step=step,
+        shortest=settings.shortest_segment,
+    )
+    for batch in batches:
+        for name in copies:
+            y = batch
+            if name != "original":
+                y = augmentation.augment(
+                    functions[name],
+                    batch,
+                    seed=draw[name],
+                    sample_rate=settings.sample_rate,
+                )
+            rows[name].append(features.mfcc(y, settings))
+    return [np.concatenate(of_copy) for of_copy in rows.values()]
 
 
-def _track_features(track: str, path: str, *, whole_tracks: bool) -> np.ndarray:
+def _features_of_track(
+    track: str, path: str, copies: list[str], *, whole_tracks: bool
+) -> list[np.ndarray]:
     if whole_tracks:
         batches = [audio.load(path)[np.newaxis]]
     else:
         # Segments start every 66,150 samples; the last sample of each is left out.
         cut = audio.segments(audio.blocks(path), shortest=KAGGLE_SEGMENT_LENGTH)
         batches = (batch[:, :KAGGLE_SEGMENT_LENGTH] for batch in cut)
-    # NumPy's rounding depends on its number of threads, which depends on the number of workers.
+    rows = []
+    # NumPy's rounding depends on its number of threads, which depends on the number of
+    # workers.
     with threadpool_limits(1):
-        rows = [(features.tabular_features(batch), batch.shape[1]) for batch in batches]
-    return np.concatenate([np.insert(numbers, 0, length, axis=1) for numbers, length in rows])
+        for batch in batches:
+            numbers = features.tabular_features(batch)
+            rows.append(np.insert(numbers, 0, batch.shape[1], axis=1))
+    return [np.concatenate(rows)]

@@ -1,6 +1,8 @@
 """Compute MFCCs, and the 57 features of Kaggle's tables."""
 
+from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Integral, Real
 
 import numpy as np
 import scipy.fft
@@ -11,84 +13,208 @@ import scipy.sparse
 from gtzan_mfcc._librosa import librosa
 from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
 
-N_FFT = 2048
-HOP_LENGTH = 512
-N_MELS = 128
-N_MFCC = 13
 
-_SUMMARISED = ["chroma_stft", "rms", "spectral_centroid", "spectral_bandwidth", "rolloff"]
-_SUMMARISED += ["zero_crossing_rate", "harmony", "perceptr"]
-FEATURE_NAMES = [f"{feature}_{moment}" for feature in _SUMMARISED for moment in ("mean", "var")]
-FEATURE_NAMES += ["tempo"]
-FEATURE_NAMES += [f"mfcc{i}_{statistic}" for i in range(1, 21) for statistic in ("mean", "var")]
-"""The 57 feature columns of Kaggle's tables, in its order and spelling."""
+@dataclass(frozen=True)
+class Settings:
+    """How a signal is cut into segments, and the MFCCs of a segment are computed.
 
-
-def mfcc(y: np.ndarray, *, n_mfcc: int = N_MFCC, **spectrum: int) -> np.ndarray:
-    """Compute the mel-frequency cepstral coefficients of one signal or several.
-
-    The values are those of ``librosa.feature.mfcc`` for each signal, in a third of the time.
-    (For a batch, librosa clips all signals 80 dB below the maximum of the batch, so the result of
-    a signal depends on the other signals.)
+    The defaults are those of the study. `gtzan_mfcc.extraction.extract_mfcc` takes
+    settings, its result keeps them, the plots of MFCCs need them for their axes, and a
+    saved model contains them.
 
     Parameters
     ----------
-    y : np.ndarray [shape=(..., n)]
-        One signal, or several of the same length, at 22,050 Hz.
+    sample_rate : int
+        Samples per second (Hz) of all signals, from 1,000 to 1,000,000.
+    seconds : float
+        Length of a segment.
+    n_fft : int
+        Length of the Fourier transform in samples; an even number.
+    hop_length : int
+        Samples from one frame to the next.
+    n_mels : int
+        Number of mel bands.
     n_mfcc : int
-        Number of coefficients.
-    **spectrum
-        ``n_fft`` and ``hop_length`` of `mel_power`.
-
-    Returns
-    -------
-    coefficients : np.ndarray [shape=(..., frames, n_mfcc), dtype=float32]
-        With ``frames = 1 + n // hop_length``. Time is before coefficients, as Keras expects.
+        Number of coefficients, at most `n_mels`.
 
     Raises
     ------
     ValueError
-        If `n_mfcc` is greater than the number of mel bands.
+        If a number is out of range.
+
+    See Also
+    --------
+    Notebook ``2_mfcc_extraction`` introduces this class.
+
+    Examples
+    --------
+    >>> settings = Settings(sample_rate=16_000, seconds=5, hop_length=256)
+    >>> settings.segment_length, settings.frames
+    (80000, 313)
+    """
+
+    sample_rate: int = SAMPLE_RATE
+    seconds: float = 3.0
+    n_fft: int = 2048
+    hop_length: int = 512
+    n_mels: int = 128
+    n_mfcc: int = 13
+
+    def __post_init__(self) -> None:
+        """Refuse settings that have no meaning."""
+        for name in ("sample_rate", "n_fft", "hop_length", "n_mels", "n_mfcc"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                raise ValueError(
+                    f"{name} is {value!r}; take a whole number of 1 or more."
+                )
+        if not 1_000 <= self.sample_rate <= 1_000_000:
+            raise ValueError(
+                f"sample_rate is {self.sample_rate}; take 1,000 to 1,000,000 Hz."
+            )
+        is_number = isinstance(self.seconds, Real) and self.seconds is not True
+        if not is_number or not 0 < self.seconds <= 3600:
+            raise ValueError(
+                f"seconds is {self.seconds!r}; take a length up to an hour."
+            )
+        if self.n_fft % 2:
+            raise ValueError(f"n_fft is {self.n_fft}; take an even number.")
+        if max(self.n_fft, self.hop_length) > self.segment_length:
+            found = f"n_fft is {self.n_fft} and hop_length {self.hop_length}"
+            raise ValueError(f"{found}; a segment has {self.segment_length} samples.")
+        if self.n_mfcc > self.n_mels:
+            raise ValueError(
+                f"n_mfcc is {self.n_mfcc}; there are {self.n_mels} mel bands."
+            )
+
+    @property
+    def segment_length(self) -> int:
+        """Samples in a segment."""
+        return round(self.seconds * self.sample_rate)
+
+    @property
+    def frames(self) -> int:
+        """MFCC frames of a segment."""
+        return 1 + self.segment_length // self.hop_length
+
+    @property
+    def shortest_segment(self) -> int:
+        """Minimum number of samples that give as many frames as a whole segment.
+
+        With the study's settings, this is 66,048 of 66,150 samples. The last piece of a
+        track is kept if it has at least this length. This is the study's rule; on
+        GTZAN, it gives the study's 9,986 segments.
+        """
+        return self.segment_length - self.segment_length % self.hop_length
+
+
+STUDY = Settings()
+"""The settings of the study."""
+
+_SUMMARISED = [
+    "chroma_stft",
+    "rms",
+    "spectral_centroid",
+    "spectral_bandwidth",
+    "rolloff",
+]
+_SUMMARISED += ["zero_crossing_rate", "harmony", "perceptr"]
+FEATURE_NAMES = [
+    f"{feature}_{moment}" for feature in _SUMMARISED for moment in ("mean", "var")
+]
+FEATURE_NAMES += ["tempo"]
+FEATURE_NAMES += [
+    f"mfcc{i}_{statistic}" for i in range(1, 21) for statistic in ("mean", "var")
+]
+"""The 57 feature columns of Kaggle's tables, in its order and spelling."""
+
+
+def mfcc(y: np.ndarray, settings: Settings = STUDY) -> np.ndarray:
+    """Compute the mel-frequency cepstral coefficients of one signal or several.
+
+    The values are those of ``librosa.feature.mfcc`` for each signal, in a third of the
+    time. (For a batch, librosa clips all signals 80 dB below the maximum of the batch,
+    so the result of a signal depends on the other signals.)
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(..., n)]
+        One signal, or several of the same length, at the sample rate of `settings`.
+    settings : Settings
+        Its ``seconds`` are not used: `y` may have any length.
+
+    Returns
+    -------
+    coefficients : np.ndarray [shape=(..., frames, n_mfcc), dtype=float32]
+        With ``frames = 1 + n // hop_length``. Time is before coefficients, as Keras
+        expects.
+
+    Raises
+    ------
+    librosa.ParameterError
+        If `y` is not an array of finite floating-point numbers.
 
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
+
+    Examples
+    --------
+    >>> y = np.random.default_rng(0).uniform(-1, 1, 66_150).astype(np.float32)
+    >>> mfcc(y).shape
+    (130, 13)
+    >>> mfcc(y, Settings(hop_length=256, n_mfcc=20)).shape
+    (259, 20)
     """
-    return cepstrum(mel_power(y, **spectrum), n_mfcc)
+    return cepstrum(mel_power(y, settings), settings.n_mfcc)
 
 
-def mel_power(y: np.ndarray, *, n_fft: int = N_FFT, hop_length: int = HOP_LENGTH) -> np.ndarray:
+def mel_power(y: np.ndarray, settings: Settings = STUDY) -> np.ndarray:
     """Compute the power in mel bands of one signal or several, the first step to MFCCs.
 
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal, or several of the same length, at 22,050 Hz.
-    n_fft : int
-        Length of the Fourier transform in samples.
-    hop_length : int
-        Samples from one frame to the next.
+        One signal, or several of the same length, at the sample rate of `settings`.
+    settings : Settings
+        Its ``seconds`` and ``n_mfcc`` are not used.
 
     Returns
     -------
-    mel : np.ndarray [shape=(..., 128, frames), dtype=float32]
+    mel : np.ndarray [shape=(..., n_mels, frames), dtype=float32]
         The values of ``librosa.feature.melspectrogram``.
+
+    Raises
+    ------
+    librosa.ParameterError
+        If `y` is not an array of finite floating-point numbers.
 
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
+
+    Examples
+    --------
+    >>> y = np.random.default_rng(0).uniform(-1, 1, 66_150).astype(np.float32)
+    >>> mel_power(y).shape
+    (128, 130)
     """
     librosa.util.valid_audio(y)
-    window = scipy.signal.get_window("hann", n_fft).astype(y.dtype)
+    y = y.astype(np.float32, copy=False)
+    n_fft = settings.n_fft
+    window = scipy.signal.get_window("hann", n_fft).astype(np.float32)
     padded = np.pad(y.reshape(-1, y.shape[-1]), ((0, 0), (n_fft // 2, n_fft // 2)))
-    filters = _mel_filters(n_fft)
-    signals = np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=-1)[:, ::hop_length]
+    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=-1)
+    frames = frames[:, :: settings.hop_length]
+    filters = _mel_filters(settings.sample_rate, n_fft, settings.n_mels)
+    mel = np.empty((len(frames), settings.n_mels, frames.shape[1]), np.float32)
     # One by one, because the arrays of one signal fit into the processor's cache.
-    mel = [filters @ _power(scipy.fft.rfft(frames * window)).T for frames in signals]
-    return np.reshape(mel, (*y.shape[:-1], *mel[0].shape))
+    for k, frames_of_signal in enumerate(frames):
+        mel[k] = filters @ _power(scipy.fft.rfft(frames_of_signal * window)).T
+    return mel.reshape(*y.shape[:-1], *mel.shape[1:])
 
 
-def cepstrum(mel: np.ndarray, n_mfcc: int = N_MFCC) -> np.ndarray:
+def cepstrum(mel: np.ndarray, n_mfcc: int = STUDY.n_mfcc) -> np.ndarray:
     """Compute MFCCs from the power in mel bands, the second step.
 
     Parameters
@@ -105,23 +231,35 @@ def cepstrum(mel: np.ndarray, n_mfcc: int = N_MFCC) -> np.ndarray:
     Raises
     ------
     ValueError
-        If `n_mfcc` is greater than the number of mel bands.
+        If `n_mfcc` is less than 1, or greater than the number of mel bands.
 
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
+
+    Examples
+    --------
+    >>> cepstrum(np.ones((128, 130)), n_mfcc=20).shape
+    (130, 20)
     """
-    if n_mfcc > (n_mels := mel.shape[-2]):
-        raise ValueError(f"{n_mfcc} coefficients of {n_mels} mel bands; take {n_mels} or fewer.")
+    n_mels = mel.shape[-2]
+    if not 1 <= n_mfcc <= n_mels:
+        raise ValueError(
+            f"n_mfcc is {n_mfcc}; take 1 to {n_mels}, the number of mel bands."
+        )
     decibels = 10 * np.log10(np.maximum(mel, 1e-10))
-    # Clip 80 dB below the maximum of each signal, as top_db in power_to_db does for one signal.
-    decibels = np.maximum(decibels, decibels.max(axis=(-2, -1), keepdims=True) - 80)
-    coefficients = scipy.fft.dct(decibels, axis=-2, type=2, norm="ortho")[..., :n_mfcc, :]
+    # Clip 80 dB below the maximum of each signal, as top_db in power_to_db does for one
+    # signal.
+    loudest = decibels.max(axis=(-2, -1), keepdims=True, initial=-100)
+    decibels = np.maximum(decibels, loudest - 80)
+    coefficients = scipy.fft.dct(decibels, axis=-2, type=2, norm="ortho")[
+        ..., :n_mfcc, :
+    ]
     return np.ascontiguousarray(coefficients.swapaxes(-2, -1), dtype=np.float32)
 
 
 def mfcc_statistics(coefficients: np.ndarray) -> np.ndarray:
-    """Compute means and standard deviations of the coefficients over time, and of their changes.
+    """Compute statistics of the coefficients over time, and of their changes.
 
     Parameters
     ----------
@@ -131,21 +269,31 @@ def mfcc_statistics(coefficients: np.ndarray) -> np.ndarray:
     Returns
     -------
     statistics : np.ndarray [shape=(..., 3 * n_mfcc)]
-        Means, then standard deviations, then standard deviations of the differences between
-        successive frames.
+        Means, then standard deviations, then standard deviations of the differences
+        between successive frames.
 
     See Also
     --------
     Notebook ``6_leakage`` introduces this helper.
+
+    Examples
+    --------
+    >>> mfcc_statistics(np.zeros((10, 130, 13))).shape
+    (10, 39)
     """
     change = np.diff(coefficients, axis=-2)
-    return np.concatenate([coefficients.mean(-2), coefficients.std(-2), change.std(-2)], axis=-1)
+    return np.concatenate(
+        [coefficients.mean(-2), coefficients.std(-2), change.std(-2)], axis=-1
+    )
 
 
 @lru_cache
-def _mel_filters(n_fft: int) -> scipy.sparse.csr_array:
-    # Each band has few bins that are not zero, so a sparse product saves most of the work.
-    return scipy.sparse.csr_array(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=n_fft, n_mels=N_MELS))
+def _mel_filters(sample_rate: int, n_fft: int, n_mels: int) -> scipy.sparse.csr_array:
+    # Each band has few bins that are not zero, so a sparse product saves most of the
+    # work.
+    return scipy.sparse.csr_array(
+        librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels)
+    )
 
 
 def _power(stft: np.ndarray) -> np.ndarray:
@@ -154,17 +302,17 @@ def _power(stft: np.ndarray) -> np.ndarray:
 
 
 def tabular_features(y: np.ndarray) -> np.ndarray:
-    """Compute the 57 features of Kaggle's ``features_3_sec.csv``, in the order of `FEATURE_NAMES`.
+    """Compute the 57 features of Kaggle's tables, in the order of `FEATURE_NAMES`.
 
-    Kaggle's tables were made with a librosa before 0.10, which pads the signal by reflection.
-    Means and variances are over all frames. Tempo is in beats per minute; centroid, bandwidth and
-    rolloff are in Hz.
+    Kaggle's tables were made with a librosa before 0.10, which pads the signal by
+    reflection. Means and variances are over all frames. Tempo is in beats per minute;
+    centroid, bandwidth and rolloff are in Hz.
 
     Parameters
     ----------
     y : np.ndarray [shape=(..., n)]
-        One signal at 22,050 Hz, or several of the same length: segments of 66,149 samples
-        for ``features_3_sec.csv``, whole tracks for ``features_30_sec.csv``.
+        One signal at 22,050 Hz, or several of the same length: segments of 66,149
+        samples for ``features_3_sec.csv``, whole tracks for ``features_30_sec.csv``.
 
     Returns
     -------
@@ -180,23 +328,34 @@ def tabular_features(y: np.ndarray) -> np.ndarray:
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
+
+    Examples
+    --------
+    >>> y = np.sin(2 * np.pi * 440 * np.arange(66_149) / 22_050)
+    >>> numbers = dict(zip(FEATURE_NAMES, tabular_features(y)))
+    >>> round(numbers["spectral_centroid_mean"] / 100)
+    4
     """
     librosa.util.valid_audio(y)
     # librosa's functions are compiled for this type only; see _librosa.
     y = np.asarray(y, dtype=np.float32)
-    if (n := y.shape[-1]) <= N_FFT // 2:
-        raise AudioError(f"{n:,} samples; the 57 features need at least {N_FFT // 2 + 1:,}.")
+    n = y.shape[-1]
+    shortest = STUDY.n_fft // 2 + 1
+    if n < shortest:
+        raise AudioError(f"{n:,} samples; the 57 features need at least {shortest:,}.")
     shape = (*y.shape[:-1], len(FEATURE_NAMES))
     return np.reshape([_tabular_features(signal) for signal in y.reshape(-1, n)], shape)
 
 
 def _tabular_features(y: np.ndarray) -> list[float]:
-    # SAMPLE_RATE, N_FFT and HOP_LENGTH are librosa's defaults.
+    # The sample rate, n_fft, hop_length and n_mels of STUDY are librosa's defaults.
     stft = librosa.stft(y, pad_mode="reflect")
     magnitude = np.abs(stft)
     power = _power(stft)
-    mel = _mel_filters(N_FFT) @ power
-    onsets = librosa.onset.onset_strength(S=librosa.power_to_db(mel), aggregate=np.median)
+    mel = _mel_filters(STUDY.sample_rate, STUDY.n_fft, STUDY.n_mels) @ power
+    onsets = librosa.onset.onset_strength(
+        S=librosa.power_to_db(mel), aggregate=np.median
+    )
     # The tempo of beat_track, which is 0 if there are no onsets, without the beats.
     tempo = librosa.feature.tempo(onset_envelope=onsets)[0] if onsets.any() else 0.0
     frames = [
@@ -206,9 +365,14 @@ def _tabular_features(y: np.ndarray) -> list[float]:
         librosa.feature.spectral_bandwidth(S=magnitude),
         librosa.feature.spectral_rolloff(S=magnitude),
         librosa.feature.zero_crossing_rate(y),
-        *(librosa.util.fix_length(librosa.istft(x), size=len(y)) for x in _hpss(stft, magnitude)),
+        *(
+            librosa.util.fix_length(librosa.istft(x), size=len(y))
+            for x in _hpss(stft, magnitude)
+        ),
     ]
-    summary = [statistic for values in frames for statistic in (values.mean(), values.var())]
+    summary = [
+        statistic for values in frames for statistic in (values.mean(), values.var())
+    ]
     coefficients = cepstrum(mel, 20)
     cepstral = np.stack([coefficients.mean(axis=0), coefficients.var(axis=0)], axis=1)
     return [*summary, tempo, *cepstral.ravel()]
@@ -216,15 +380,20 @@ def _tabular_features(y: np.ndarray) -> list[float]:
 
 def _hpss(stft: np.ndarray, magnitude: np.ndarray) -> list[np.ndarray]:
     """Return the same values as ``librosa.decompose.hpss`` in less time."""
-    harmonic, percussive = _median_along_rows(magnitude), _median_along_rows(magnitude.T).T
+    harmonic, percussive = (
+        _median_along_rows(magnitude),
+        _median_along_rows(magnitude.T).T,
+    )
     pairs = [(harmonic, percussive), (percussive, harmonic)]
-    return [stft * librosa.util.softmask(*pair, power=2, split_zeros=True) for pair in pairs]
+    return [
+        stft * librosa.util.softmask(*pair, power=2, split_zeros=True) for pair in pairs
+    ]
 
 
 def _median_along_rows(values: np.ndarray) -> np.ndarray:
     """Apply a median filter of 31 values along the last axis, with reflected ends."""
-    # SciPy's filter is ten times as fast on one long row as on a matrix. So pad the rows with
-    # their reflections, and join them.
+    # SciPy's filter is ten times as fast on one long row as on a matrix. So pad the
+    # rows with their reflections, and join them.
     padded = np.pad(values, ((0, 0), (15, 15)), mode="symmetric")
     filtered = scipy.ndimage.median_filter(padded.ravel(), size=31)
     return filtered.reshape(padded.shape)[:, 15:-15]

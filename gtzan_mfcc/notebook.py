@@ -1,10 +1,12 @@
-"""Helpers for the notebooks: banner, players, controls, folders for figures, results and models.
+"""Helpers of the notebooks: folders, figures, results, players and controls.
 
 Figures and results go to the folder ``SNAPSHOTS_DIR``, by default ``build/snapshots``.
-``make snapshots`` sets it to ``snapshots``, for the figures and results in the repository.
+``make snapshots`` sets it to ``snapshots``, for the figures and results in the
+repository.
 """
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable
@@ -13,12 +15,112 @@ from pathlib import Path
 import ipywidgets
 import numpy as np
 from IPython import get_ipython
+from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import Audio, Markdown
 from matplotlib.axes import Axes
 
-from gtzan_mfcc import dataset, plots
-from gtzan_mfcc._disk import aside, package_versions
+from gtzan_mfcc import dataset, plots, toy
+from gtzan_mfcc._util import UserError, locked, package_versions, temporary
 from gtzan_mfcc.audio import SAMPLE_RATE
+
+_PACKAGES = (
+    "audiomentations keras librosa numpy scikit-learn scipy soundfile soxr tensorflow"
+)
+
+
+def start() -> None:
+    """Prepare a notebook: set the theme of the figures, and shorten errors.
+
+    An error of this package says what to do, so a notebook shows it in one line. All
+    other errors keep their traceback.
+
+    See Also
+    --------
+    Notebook ``1_features_ann`` introduces this helper.
+
+    Examples
+    --------
+    >>> start()
+    """
+    plots.set_theme()
+    shell = get_ipython()
+    if shell is not None:
+        shell.set_custom_exc((UserError,), _show_in_one_line)
+
+
+def _show_in_one_line(
+    shell: InteractiveShell,
+    kind: type,
+    error: Exception,
+    traceback: object,
+    **_: object,
+) -> None:
+    # IPython calls this method of an exception in place of its own formatter.
+    error._render_traceback_ = lambda: [f"{kind.__name__}: {error}"]
+    shell.showtraceback((kind, error, traceback))
+
+
+def build_dir() -> Path:
+    """Return the folder for files that can be made again: caches, models, results.
+
+    Returns
+    -------
+    folder : Path
+        ``BUILD_DIR`` if that environment variable is set, else ``build`` in the folder
+        of the project.
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, BUILD_DIR="/scratch"):
+    ...     print(build_dir().as_posix())
+    /scratch
+    """
+    return dataset.project_dir() / (os.environ.get("BUILD_DIR") or "build")
+
+
+def cache_dir() -> Path:
+    """Return the folder for the caches of the notebooks: ``cache`` in `build_dir`.
+
+    Returns
+    -------
+    folder : Path
+        It need not exist.
+
+    See Also
+    --------
+    Notebook ``2_mfcc_extraction`` introduces this helper.
+
+    Examples
+    --------
+    >>> cache_dir().name
+    'cache'
+    """
+    return build_dir() / "cache"
+
+
+def corpus_folder() -> Path:
+    """Return the folder of GTZAN, or of the toy corpus if there is no GTZAN.
+
+    Returns
+    -------
+    folder : Path
+        The result of `gtzan_mfcc.dataset.find_corpus`. If that is None, ``data/toy`` in
+        the folder of the project, where `gtzan_mfcc.toy.make_corpus` makes the toy
+        corpus if it does not exist.
+
+    See Also
+    --------
+    Notebook ``1_features_ann`` introduces this helper.
+
+    Examples
+    --------
+    >>> tracks = dataset.load_tracks(corpus_folder())  # doctest: +SKIP
+    """
+    folder = dataset.find_corpus()
+    if folder is None:
+        folder = toy.make_corpus(dataset.project_dir() / "data" / "toy")
+    return folder
 
 
 def snapshots_dir() -> Path:
@@ -27,8 +129,15 @@ def snapshots_dir() -> Path:
     Returns
     -------
     folder : Path
+
+    Examples
+    --------
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, SNAPSHOTS_DIR="."):
+    ...     print(snapshots_dir())
+    .
     """
-    folder = Path(os.environ.get("SNAPSHOTS_DIR") or dataset.build_dir() / "snapshots")
+    folder = Path(os.environ.get("SNAPSHOTS_DIR") or build_dir() / "snapshots")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -50,9 +159,17 @@ def run_dir(corpus: str, seed: int) -> Path:
     See Also
     --------
     Notebook ``4_cnn_training`` introduces this helper.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from unittest.mock import patch
+    >>> with TemporaryDirectory() as build, patch.dict(os.environ, BUILD_DIR=build):
+    ...     run_dir("GTZAN, 421 of its 1,000 tracks", seed=0).name
+    'gtzan-421-of-its-1-000-tracks-seed-0'
     """
     name = re.sub(r"[^a-z0-9]+", "-", corpus.lower()).strip("-")
-    folder = dataset.build_dir() / "models" / f"{name}-seed-{seed}"
+    folder = build_dir() / "models" / f"{name}-seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -72,8 +189,18 @@ def save_figure(ax: Axes, name: str, corpus: str) -> None:
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from unittest.mock import patch
+    >>> ax = plots.waveform(np.zeros(100))
+    >>> with TemporaryDirectory() as here, patch.dict(os.environ, SNAPSHOTS_DIR=here):
+    ...     save_figure(ax, "silence", "GTZAN")
+    ...     os.listdir(here)
+    ['silence.png']
     """
-    plots.sign(ax, corpus)
+    plots.annotate_corpus(ax, corpus)
     ax.figure.savefig(snapshots_dir() / f"{name}.png", dpi=110)
 
 
@@ -92,16 +219,28 @@ def banner(corpus: str) -> Markdown:
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
+
+    Examples
+    --------
+    >>> banner("GTZAN").data
+    '**Corpus: GTZAN.**'
     """
-    if corpus.startswith("toy"):
-        found = f"No GTZAN was found, so this notebook runs on the {corpus}. Its numbers say"
-        wanted = "Run `make data` to download GTZAN, or set `GTZAN_DIR` to your copy."
-        return Markdown(f"## ⚠ TOY CORPUS, NOT MUSIC\n{found} nothing about music. {wanted}")
-    return Markdown(f"**Corpus: {corpus}.**")
+    if not corpus.startswith("toy"):
+        return Markdown(f"**Corpus: {corpus}.**")
+    return Markdown(
+        "## ⚠ TOY CORPUS, NOT MUSIC\n"
+        f"No GTZAN was found, so this notebook runs on the {corpus}. Its numbers say "
+        "nothing about music. Run `make data` to download GTZAN, or set `GTZAN_DIR` to "
+        "your copy."
+    )
 
 
-def record(name: str, *, corpus: str, split: str, seed: int, **results: object) -> dict:
-    """Write results to ``results.json``, with corpus, split, seed and package versions.
+def record(
+    name: str, *, corpus: str, split: str, seed: int, **results: object
+) -> dict[str, object]:
+    """Write results to ``results.json``, with corpus, split, seed and versions.
+
+    Several processes may write at the same time.
 
     Parameters
     ----------
@@ -114,7 +253,8 @@ def record(name: str, *, corpus: str, split: str, seed: int, **results: object) 
     seed : int
         The seed of split and training.
     **results
-        Numbers or lists of numbers; shares are from 0 to 1, not in percent.
+        Numbers or lists of numbers; shares are from 0 to 1, not in percent. They are
+        rounded to six digits. NaN and infinity become null.
 
     Returns
     -------
@@ -124,29 +264,58 @@ def record(name: str, *, corpus: str, split: str, seed: int, **results: object) 
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from unittest.mock import patch
+    >>> with TemporaryDirectory() as here, patch.dict(os.environ, SNAPSHOTS_DIR=here):
+    ...     entry = record("svm", corpus="GTZAN", split="track", seed=0, accuracy=2 / 3)
+    >>> entry["results"]
+    {'accuracy': 0.666667}
     """
+    versions = package_versions(_PACKAGES)
+    entry = {
+        "corpus": corpus,
+        "split": split,
+        "seed": seed,
+        "results": {key: _for_json(result) for key, result in results.items()},
+        "versions": {package: text for package, text in versions.items() if text},
+    }
     path = snapshots_dir() / "results.json"
-    entries = json.loads(path.read_text()) if path.is_file() else {}
-    # Convert to Python's floats first: a rounded float32 would have more digits.
-    rounded = {key: np.round(np.array(each).tolist(), 6).tolist() for key, each in results.items()}
-    entries[name] = {"corpus": corpus, "split": split, "seed": seed, "results": rounded}
-    entries[name]["versions"] = package_versions()
-    with aside(path) as unfinished:
-        unfinished.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
-    return entries[name]
+    with locked(path.with_suffix(".lock")):
+        entries = json.loads(path.read_text()) if path.is_file() else {}
+        entries[name] = entry
+        with temporary(path) as unfinished:
+            text = json.dumps(entries, indent=2, sort_keys=True)
+            unfinished.write_text(text + "\n")
+    return entry
 
 
-def player(y: np.ndarray) -> Audio | Markdown:
+def _for_json(result: object) -> object:
+    """Round numbers, as Python's own types; JSON has no NaN and no infinity."""
+    if np.ndim(result):
+        return [_for_json(each) for each in result]
+    # A float32 becomes a float first: rounded as it is, it would have more digits.
+    number = np.asarray(result).item()
+    if isinstance(number, float):
+        return round(number, 6) if math.isfinite(number) else None
+    return number
+
+
+def player(y: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Audio | Markdown:
     """Show a player for a signal.
 
-    A player stores its sound in the notebook, and no licence allows copies of GTZAN's sound. So
-    if ``SNAPSHOTS_DIR`` is set, as for the notebooks in the repository, a line of text replaces
-    the player.
+    A player stores its sound in the notebook, and no licence allows copies of GTZAN's
+    sound. So if ``SNAPSHOTS_DIR`` is set, as for the notebooks in the repository, a
+    line of text replaces the player.
 
     Parameters
     ----------
     y : np.ndarray [shape=(n,)]
-        The signal, at 22,050 Hz.
+        The signal.
+    sample_rate : int
+        Its sample rate in Hz.
 
     Returns
     -------
@@ -155,17 +324,24 @@ def player(y: np.ndarray) -> Audio | Markdown:
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this helper.
+
+    Examples
+    --------
+    >>> sound = player(np.sin(0.05 * np.arange(22_050)))
     """
     if os.environ.get("SNAPSHOTS_DIR"):
-        return Markdown("*Run this cell to hear the sound; it is not kept in the notebook.*")
-    return Audio(y, rate=SAMPLE_RATE)
+        return Markdown(
+            "*Run this cell to hear the sound; the notebook does not keep it.*"
+        )
+    return Audio(y, rate=sample_rate)
 
 
 def interact(function: Callable, **controls: ipywidgets.ValueWidget) -> None:
     """Show controls, and call a function again when the reader changes one.
 
-    If no reader is present, as when nbconvert runs the notebook, the function is called once with
-    the initial values, and no controls are shown. So a page without a kernel shows the output.
+    If no reader is present, as in a script or when nbconvert runs the notebook, the
+    function is called once with the initial values, and no controls are shown. So a
+    page without a kernel shows the output.
 
     Parameters
     ----------
@@ -177,9 +353,16 @@ def interact(function: Callable, **controls: ipywidgets.ValueWidget) -> None:
     See Also
     --------
     Notebook ``3_augmentation`` introduces this helper.
+
+    Examples
+    --------
+    >>> interact(print, sep=ipywidgets.Text("-"))
+    <BLANKLINE>
     """
-    # A front end with a reader accepts requests for input; nbconvert and papermill do not.
-    if get_ipython().get_parent()["content"]["allow_stdin"]:
+    shell = get_ipython()
+    # A script has no shell, and the shell of a terminal has no front end. A front end
+    # with a reader accepts requests for input; nbconvert and papermill do not.
+    if hasattr(shell, "get_parent") and shell.get_parent()["content"]["allow_stdin"]:
         ipywidgets.interact(function, **controls)
     else:
         function(**{name: control.value for name, control in controls.items()})

@@ -1,6 +1,6 @@
-"""Plots: each function draws on a given Axes, or a new one, and returns it."""
+"""Plots: each function draws on given Axes, or in a new figure, and returns Axes."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -8,15 +8,17 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.transforms import Bbox
 
 from gtzan_mfcc._librosa import librosa
 from gtzan_mfcc.audio import SAMPLE_RATE
-from gtzan_mfcc.features import HOP_LENGTH
+from gtzan_mfcc.features import STUDY, Settings
 
 if TYPE_CHECKING:  # Plots do not need TensorFlow.
     import keras
 
-    from gtzan_mfcc.predict import Prediction
+    from gtzan_mfcc.predict import Classifier, Prediction
 
 # Colour maps for colour-blind readers, also readable in grey.
 COUNT_MAP = "Blues"
@@ -28,25 +30,41 @@ COLOURS = {"CNN": "C0", "SVM": "C1", "MLP": "C2", "ANN": "C3"}
 
 
 def set_theme() -> None:
-    """Set the style of all figures of a notebook, with a layout that does not cut off labels.
+    """Set the style of all figures of a notebook; the layout cuts off no labels.
 
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
+
+    Examples
+    --------
+    >>> with plt.rc_context():  # The style ends with this block.
+    ...     set_theme()
+    ...     ax = waveform(np.zeros(22_050))
+    >>> plt.close()
     """
-    sns.set_theme("notebook", "ticks", "colorblind", rc={"figure.constrained_layout.use": True})
+    layout = {"figure.constrained_layout.use": True}
+    sns.set_theme("notebook", "ticks", "colorblind", rc=layout)
 
 
-def waveform(y: np.ndarray, *, ax: Axes | None = None, **kwargs: object) -> Axes:
+def waveform(
+    y: np.ndarray,
+    *,
+    sample_rate: int = SAMPLE_RATE,
+    ax: Axes | None = None,
+    **kwargs: object,
+) -> Axes:
     """Draw a signal over time.
 
-    A long signal is divided into at most 8,000 pieces, and the lowest and highest sample of each
-    are drawn. An hour has 80 million samples, more than a figure can show.
+    A long signal is divided into at most 8,000 pieces, and the lowest and the highest
+    sample of each are drawn. An hour has 80 million samples, more than a figure shows.
 
     Parameters
     ----------
     y : np.ndarray [shape=(n,)]
-        The signal, at 22,050 Hz.
+        The signal.
+    sample_rate : int
+        Samples per second (Hz) of the signal.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
     **kwargs
@@ -59,25 +77,44 @@ def waveform(y: np.ndarray, *, ax: Axes | None = None, **kwargs: object) -> Axes
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this plot.
+
+    Examples
+    --------
+    >>> y = np.sin(np.arange(32_000))
+    >>> ax = waveform(y, sample_rate=16_000, color="navy")
+    >>> print(*ax.get_xlim())
+    0.0 2.0
+    >>> plt.close()
     """
     ax = _axes(ax, (10, 3))
     starts = np.arange(0, len(y), len(y) // 8000 + 1)
-    peaks = np.ravel([np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)], order="F")
-    style = {"linewidth": 0.4, "color": "0.3"} | kwargs
-    ax.plot(np.repeat(starts, 2) / SAMPLE_RATE, peaks, **style)
-    ax.set(xlabel="time (s)", ylabel="amplitude", xlim=(0, len(y) / SAMPLE_RATE))
+    lowest = np.minimum.reduceat(y, starts)
+    highest = np.maximum.reduceat(y, starts)
+    peaks = np.column_stack([lowest, highest]).ravel()
+    kwargs.setdefault("linewidth", 0.4)
+    kwargs.setdefault("color", "0.3")
+    ax.plot(np.repeat(starts, 2) / sample_rate, peaks, **kwargs)
+    ax.set(xlabel="time (s)", ylabel="amplitude", xlim=(0, len(y) / sample_rate))
     return ax
 
 
 def spectrogram(
-    data: np.ndarray, *, frequency: str = "linear", unit: str = "level (dB)", ax: Axes | None = None
+    data: np.ndarray,
+    settings: Settings = STUDY,
+    *,
+    frequency: str = "linear",
+    unit: str = "level (dB)",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw a spectrogram over time (s) and frequency (Hz).
 
     Parameters
     ----------
     data : np.ndarray [shape=(bins, frames)]
-        The values, such as levels in dB; from a signal at 22,050 Hz, with a hop of 512 samples.
+        The values, such as levels in dB: ``1 + n_fft // 2`` frequencies, or ``n_mels``
+        mel bands.
+    settings : Settings
+        The sample rate, ``n_fft``, ``hop_length`` and ``n_mels`` of `data`.
     frequency : str
         The frequency axis: ``"linear"``, ``"log"``, or ``"mel"`` for mel bands.
     unit : str
@@ -89,34 +126,67 @@ def spectrogram(
     -------
     ax : matplotlib Axes
 
+    Raises
+    ------
+    ValueError
+        If `data` has other rows than `settings`: the axes would be wrong.
+
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this plot.
+
+    Examples
+    --------
+    >>> settings = Settings(sample_rate=16_000, n_mels=64)
+    >>> mel = np.random.default_rng(0).uniform(size=(64, 100))
+    >>> ax = spectrogram(mel, settings, frequency="mel", unit="power")
+    >>> plt.close()
     """
+    scales = {"linear": "Hz", "log": "Hz, logarithmic", "mel": "Hz, mel scale"}
+    n_bins = settings.n_mels if frequency == "mel" else 1 + settings.n_fft // 2
+    if len(data) != n_bins:
+        raise ValueError(
+            f"the data have {len(data)} rows, and the settings {n_bins} for the axis "
+            f"{frequency!r}; give the Settings and the frequency axis of the data."
+        )
     ax = _axes(ax, (10, 4))
-    # SAMPLE_RATE and HOP_LENGTH are librosa's defaults.
-    mesh = librosa.display.specshow(data, x_axis="s", y_axis=frequency, cmap=LEVEL_MAP, ax=ax)
+    mesh = librosa.display.specshow(
+        data,
+        sr=settings.sample_rate,
+        n_fft=settings.n_fft,
+        hop_length=settings.hop_length,
+        x_axis="s",
+        y_axis=frequency,
+        cmap=LEVEL_MAP,
+        ax=ax,
+    )
     ax.figure.colorbar(mesh, ax=ax, label=unit, pad=0.02)
-    scale = {"linear": "", "log": ", logarithmic", "mel": ", mel scale"}[frequency]
-    ax.set(xlabel="time (s)", ylabel=f"frequency (Hz{scale})")
+    ax.set(xlabel="time (s)", ylabel=f"frequency ({scales[frequency]})")
     return ax
 
 
 def mfcc(
-    coefficients: np.ndarray, *, limits: Sequence[float] | None = None, ax: Axes | None = None
+    coefficients: np.ndarray,
+    settings: Settings = STUDY,
+    *,
+    limits: Sequence[float] | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
-    """Draw MFCCs over time (s), from the first coefficient at the bottom to the last at the top.
+    """Draw MFCCs over time (s), from the first coefficient at the bottom to the last.
 
-    The first two coefficients are much larger than the others. To show the others, set `limits`
-    to their range. The colour bar then has arrows at its ends, because some values are beyond it.
+    The first two coefficients are much larger than the others. To show the others, set
+    `limits` to their range. The colour bar then has arrows at its ends, because some
+    values are beyond it.
 
     Parameters
     ----------
     coefficients : np.ndarray [shape=(frames, n_mfcc)]
-        From `gtzan_mfcc.features.mfcc` for one signal, with a hop of 512 samples.
+        From `gtzan_mfcc.features.mfcc` for one signal.
+    settings : Settings
+        The sample rate and ``hop_length`` of the MFCCs.
     limits : sequence of two float, optional
-        Lowest and highest value of the colour scale; use the same limits to compare figures. By
-        default the lowest and highest coefficient.
+        Lowest and highest value of the colour scale; use the same limits to compare
+        figures. By default the lowest and highest coefficient.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
 
@@ -127,61 +197,94 @@ def mfcc(
     See Also
     --------
     Notebook ``2_mfcc_extraction`` introduces this plot.
+
+    Examples
+    --------
+    >>> settings = Settings(sample_rate=16_000, hop_length=160, n_mfcc=20)
+    >>> ax = mfcc(np.zeros((300, 20)), settings, limits=(-50, 50))
+    >>> print(*ax.get_xlim())
+    0.0 3.0
+    >>> plt.close()
     """
     ax = _axes(ax, (10, 3.5))
     frames, n_mfcc = coefficients.shape
-    seconds = np.arange(frames + 1) * HOP_LENGTH / SAMPLE_RATE
+    seconds = np.arange(frames + 1) * settings.hop_length / settings.sample_rate
     numbers = np.arange(n_mfcc + 1) + 0.5
     mesh = ax.pcolormesh(seconds, numbers, coefficients.T, cmap=LEVEL_MAP, clim=limits)
     ends = "neither" if limits is None else "both"
     ax.figure.colorbar(mesh, ax=ax, label="value", pad=0.02, extend=ends)
-    ax.set(xlabel="time (s)", ylabel="MFCC number", yticks=range(1, n_mfcc + 1, 2))
+    ax.set(xlabel="time (s)", ylabel="MFCC number")
+    ax.set_yticks(range(1, n_mfcc + 1, max(2, n_mfcc // 7)))
     return ax
 
 
-def learning_curves(history: pd.DataFrame, title: str, *, color: str = "black") -> Axes:
-    """Draw loss and accuracy by epoch, next to each other in a new figure.
+def learning_curves(
+    history: pd.DataFrame,
+    title: str | None = None,
+    *,
+    color: str = "black",
+    axes: Sequence[Axes] | None = None,
+) -> Axes:
+    """Draw loss and accuracy by epoch, next to each other.
 
-    The curves are those of the training part and, if there is one, of the validation part.
+    The curves are those of the training set and, if there is one, the validation set.
 
     Parameters
     ----------
     history : pd.DataFrame
         What `gtzan_mfcc.training.fit` returns.
-    title : str
+    title : str, optional
         Title of the figure.
     color : str
         Colour of the lines, such as the model's in `COLOURS`.
+    axes : sequence of two matplotlib Axes, optional
+        Where to draw the loss and the accuracy; a new figure by default.
 
     Returns
     -------
     ax : matplotlib Axes
-        The Axes of the accuracy; the loss is ``ax.figure.axes[0]``.
+        The Axes of the accuracy; in a new figure, the loss is ``ax.figure.axes[0]``.
 
     See Also
     --------
     Notebook ``1_features_ann`` introduces this plot.
+
+    Examples
+    --------
+    >>> history = pd.DataFrame({"loss": [2.0, 1.2], "accuracy": [0.3, 0.6]})
+    >>> figure, axes = plt.subplots(2)
+    >>> ax = learning_curves(history, axes=axes)
+    >>> plt.close()
     """
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    figure.suptitle(title)
-    for ax, metric in zip(axes, ("loss", "accuracy")):
-        history[metric].plot(ax=ax, color=color, label="training", xlabel="epoch", ylabel=metric)
+    if axes is None:
+        _, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    loss, accuracy = axes
+    for ax, metric in [(loss, "loss"), (accuracy, "accuracy")]:
+        ax.plot(history[metric], color=color, label="training")
         if "val_loss" in history:
-            history[f"val_{metric}"].plot(ax=ax, color=color, style="--", label="validation")
+            ax.plot(history[f"val_{metric}"], "--", color=color, label="validation")
             best = history["val_loss"].idxmin()
-            ax.axvline(best, color="0.6", linestyle=":", label=f"least validation loss ({best})")
+            label = f"least validation loss ({best})"
+            ax.axvline(best, color="0.6", linestyle=":", label=label)
+        ax.set(xlabel="epoch", ylabel=metric)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend()
-    return axes[1]
+    if title is not None:
+        ax.figure.suptitle(title)
+    return accuracy
 
 
-def confusion_matrix(confusion: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw a confusion matrix: counts as numbers, shares of the true genre as colours.
+def confusion_matrix(
+    confusion: pd.DataFrame | np.ndarray, *, ax: Axes | None = None
+) -> Axes:
+    """Draw a confusion matrix: numbers, and shares of the true genre as colours.
 
     Parameters
     ----------
-    confusion : pd.DataFrame
-        What `gtzan_mfcc.evaluation.genre_confusion` returns.
+    confusion : pd.DataFrame or np.ndarray [shape=(n_true, n_predicted)]
+        Counts, or shares of the true genre or of all rows. One row per true genre, and
+        one column per predicted genre, as in `gtzan_mfcc.metrics.genre_confusion` and
+        scikit-learn. Any labels are shown as text.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
 
@@ -192,12 +295,30 @@ def confusion_matrix(confusion: pd.DataFrame, *, ax: Axes | None = None) -> Axes
     See Also
     --------
     Notebook ``1_features_ann`` introduces this plot.
+
+    Examples
+    --------
+    >>> genres = ["jazz", "rock"]
+    >>> confusion = pd.DataFrame([[3, 1], [0, 4]], index=genres, columns=genres)
+    >>> ax = confusion_matrix(confusion)
+    >>> [text.get_text() for text in ax.texts]
+    ['3', '1', '0', '4']
+    >>> plt.close()
     """
-    ax = _axes(ax, (8, 6.5))
-    # For a genre without rows, divide by 1, not by 0.
-    share = confusion.div(confusion.sum(axis=1).clip(lower=1), axis=0)
-    _heatmap(share, annot=confusion, fmt="d", cbar_kws={"label": "share of the true genre"}, ax=ax)
+    confusion = pd.DataFrame(confusion)
+    totals = confusion.sum(axis=1)
+    # A genre without rows has shares of 0.
+    shares = confusion.div(totals.mask(totals == 0, 1), axis=0)
+    values = confusion.to_numpy()
+    is_whole = (values % 1 == 0).all() and values.max() > 1
+    is_count = values.dtype.kind == "i" or is_whole
+    scale = max(1, len(confusion) / 13)
+    ax = _axes(ax, (8 * scale, 6.5 * scale))
+    label = "share of the true genre"
+    _heatmap(ax, shares, label=label, numbers=confusion, decimals=0 if is_count else 2)
     ax.tick_params(axis="x", rotation=45)
+    ax.set_xlabel(confusion.columns.name or "predicted genre")
+    ax.set_ylabel(confusion.index.name or "true genre")
     return ax
 
 
@@ -207,7 +328,8 @@ def genre_report(report: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     report : pd.DataFrame
-        What `gtzan_mfcc.evaluation.genre_report` returns.
+        What `gtzan_mfcc.metrics.genre_report` returns. If the last two rows are
+        ``macro avg`` and ``weighted avg``, a line separates them from the genres.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
 
@@ -218,28 +340,60 @@ def genre_report(report: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     See Also
     --------
     Notebook ``1_features_ann`` introduces this plot.
+
+    Examples
+    --------
+    >>> columns = ["precision", "recall", "f1-score", "support"]
+    >>> rows = {"jazz": [1.0, 0.75, 0.86, 4], "rock": [0.8, 1.0, 0.89, 4]}
+    >>> report = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    >>> ax = genre_report(report)
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['jazz  (4)', 'rock  (4)']
+    >>> plt.close()
     """
-    ax = _axes(ax, (6.5, 6))
-    names = [f"{name}  ({row.support:,.0f})" for name, row in report.iterrows()]
+    ax = _axes(ax, (6.5, max(6, 0.3 * len(report))))
+    names = [f"{name}  ({row['support']:,.0f})" for name, row in report.iterrows()]
     scores = report[["precision", "recall", "f1-score"]].set_axis(names)
     # With a scale from 0 to 1, high scores would all look the same.
     lowest = min(0.9, np.floor(10 * scores.min(axis=None)) / 10)
-    _heatmap(scores, annot=True, fmt=".2f", vmin=lowest, cbar_kws={"label": "score"}, ax=ax)
-    ax.axhline(len(report) - 2, color="0.3", linewidth=1.5)
-    ax.set(ylabel="genre  (number of segments)")
+    _heatmap(ax, scores, label="score", numbers=scores, decimals=2, lowest=lowest)
+    if list(report.index[-2:]) == ["macro avg", "weighted avg"]:
+        ax.axhline(len(report) - 2, color="0.3", linewidth=1.5)
+    ax.set_ylabel("genre  (number tested)")
     return ax
 
 
-def _heatmap(shares: pd.DataFrame, *, ax: Axes, vmin: float = 0, **kwargs: object) -> None:
-    """Draw a heat map of shares, with row and column names as plain text."""
-    # Text between two dollar signs is a formula for Matplotlib; seaborn cannot turn this off.
-    style = {"xticklabels": False, "yticklabels": False, "linewidths": 0.5, "cmap": COUNT_MAP}
-    sns.heatmap(shares, vmin=vmin, vmax=1, ax=ax, **style, **kwargs)
-    ax.set_xticks(np.arange(shares.shape[1]) + 0.5, shares.columns, parse_math=False)
-    ax.set_yticks(np.arange(shares.shape[0]) + 0.5, shares.index, parse_math=False)
+def _heatmap(
+    ax: Axes,
+    shares: pd.DataFrame,
+    *,
+    label: str,
+    numbers: pd.DataFrame,
+    decimals: int,
+    lowest: float = 0,
+) -> None:
+    """Draw a table of shares, as colours from `lowest` to 1, and of numbers."""
+    sns.heatmap(
+        shares,
+        vmin=lowest,
+        vmax=1,
+        cmap=COUNT_MAP,
+        annot=numbers,
+        fmt=f".{decimals}f",
+        linewidths=0.5,
+        cbar_kws={"label": label},
+        # seaborn would read a name between two dollar signs as a formula.
+        xticklabels=False,
+        yticklabels=False,
+        ax=ax,
+    )
+    _name_ticks(ax.xaxis, shares.columns, first=0.5)
+    _name_ticks(ax.yaxis, shares.index, first=0.5)
 
 
-def report_card(cards: pd.DataFrame | dict[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
+def report_card(
+    cards: pd.DataFrame | Mapping[str, pd.DataFrame], *, ax: Axes | None = None
+) -> Axes:
     """Draw the accuracy by track under each split, with its 95 % interval.
 
     A grey line marks the share of the most frequent genre among the tested tracks.
@@ -247,7 +401,8 @@ def report_card(cards: pd.DataFrame | dict[str, pd.DataFrame], *, ax: Axes | Non
     Parameters
     ----------
     cards : pd.DataFrame, or dict of them by name of the model
-        What `gtzan_mfcc.evaluation.report_card` returns.
+        What `gtzan_mfcc.validation.report_card` returns, with one row per split. The
+        cards may have different splits. The row ``leak`` is not drawn.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
 
@@ -255,30 +410,74 @@ def report_card(cards: pd.DataFrame | dict[str, pd.DataFrame], *, ax: Axes | Non
     -------
     ax : matplotlib Axes
 
+    Raises
+    ------
+    ValueError
+        If there is no card.
+
     See Also
     --------
     Notebook ``6_leakage`` introduces this plot.
+
+    Examples
+    --------
+    >>> columns = ["track_accuracy", "track_low", "track_high", "majority"]
+    >>> rows = {"segment": [0.9, 0.8, 0.95, 0.1], "artist": [0.6, 0.5, 0.7, 0.1]}
+    >>> card = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    >>> ax = report_card({"CNN": card, "SVM": card.loc[["artist"]]})
+    >>> [label.get_text() for label in ax.get_xticklabels()]
+    ['segment', 'artist']
+    >>> plt.close()
     """
+    if isinstance(cards, pd.DataFrame):
+        cards = {"": cards}
+    if not cards:
+        raise ValueError("there is no report card to draw; give at least one.")
+    table = pd.concat(cards, names=["model", "split"])
+    table = table.drop(index="leak", level="split", errors="ignore")
+    splits = table.index.unique("split")
+    models = table.groupby(level="model", sort=False)
     ax = _axes(ax, (7.5, 4.5))
-    cards = {"": cards} if isinstance(cards, pd.DataFrame) else cards
-    for number, (name, card) in enumerate(cards.items()):
-        card = card.drop(index="leak", level="split", errors="ignore").reset_index()
-        accuracy, x = card["track_accuracy"], card.index + 0.12 * (number - (len(cards) - 1) / 2)
-        ends = [accuracy - card["track_low"], card["track_high"] - accuracy]
-        style = {"fmt": "os^Dv"[number % 5], "color": COLOURS.get(name, f"C{number}")}
-        ax.errorbar(x, accuracy, ends, capsize=3, label=name, **style)
-    ends = card.index - 0.3, card.index + 0.3
-    ax.hlines(card["majority"], *ends, color="0.6", linestyle=":", label="most frequent genre")
-    tested = card["split"].mask(card["tested_on"] != "original", card["tested_on"])
-    ax.set_xticks(card.index, tested.str.replace("_", "\n"))
-    ax.set(xlabel="what the split keeps together", ylabel="accuracy by track", ylim=(0, 1.03))
+    # All models of a split are above its grey line.
+    distance = min(0.12, 0.6 / len(cards))
+    for number, (name, card) in enumerate(models):
+        offset = distance * (number - (len(cards) - 1) / 2)
+        place = splits.get_indexer(card.index.get_level_values("split"))
+        accuracy = card["track_accuracy"]
+        below = accuracy - card["track_low"]
+        above = card["track_high"] - accuracy
+        ax.errorbar(
+            place + offset,
+            accuracy,
+            [below, above],
+            capsize=3,
+            label=name,
+            fmt="os^Dv"[number % 5],
+            color=COLOURS.get(name, f"C{number}"),
+        )
+        label = None if number else "most frequent genre"
+        ax.hlines(
+            card["majority"],
+            place - 0.3,
+            place + 0.3,
+            color="0.6",
+            linestyle=":",
+            label=label,
+        )
+    _name_ticks(ax.xaxis, [str(split).replace("_", "\n") for split in splits])
+    ax.set(xlabel="what the split keeps together", ylabel="accuracy by track")
+    ax.set_ylim(0, 1.03)
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 
 def genre_over_time(
-    prediction: "Prediction", y: np.ndarray | None = None, *, ax: Axes | None = None
+    prediction: "Prediction",
+    y: np.ndarray | None = None,
+    *,
+    sample_rate: int = SAMPLE_RATE,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the probability of each genre over the time of a song.
 
@@ -289,50 +488,68 @@ def genre_over_time(
     prediction : Prediction
         What `gtzan_mfcc.predict.predict` returns.
     y : np.ndarray [shape=(n,)], optional
-        The signal of the song at 22,050 Hz, drawn above with the same time axis. Then `ax` must be
-        a subplot.
+        The signal of the song, drawn over the same time in the upper third of `ax`.
+    sample_rate : int
+        Samples per second (Hz) of `y`.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
 
     Returns
     -------
     ax : matplotlib Axes
-        The Axes of the genres; in a new figure, the waveform is ``ax.figure.axes[1]``.
+        The Axes of the genres; the waveform is ``ax.child_axes[0]``.
 
     See Also
     --------
     Notebook ``5_evaluation`` introduces this plot.
+
+    Examples
+    --------
+    >>> from gtzan_mfcc.predict import Prediction
+    >>> times = pd.MultiIndex.from_tuples([(0, 3), (3, 6)], names=["start", "end"])
+    >>> table = pd.DataFrame({"jazz": [0.2, 0.6], "rock": [0.8, 0.4]}, index=times)
+    >>> prediction = Prediction(table, seconds=6.0, padded=False, silent=False)
+    >>> ax = genre_over_time(prediction, np.zeros(6 * 22_050))
+    >>> plt.close()
     """
     table = prediction.over_time
-    genres = table.columns[2:]
-    ax = _axes(ax, (10, (1.5 if y is None else 2.7) + 0.3 * len(genres)))
-    panels = [ax]
-    if y is not None:
-        upper, lower = ax.get_subplotspec().subgridspec(2, 1, height_ratios=(1, 2), hspace=0.05)
-        ax.set_subplotspec(lower)
-        panels += [waveform(y, ax=ax.figure.add_subplot(upper, sharex=ax))]
-        panels[1].label_outer()
-    probabilities = table[genres].to_numpy().T
-    middle = table[["start", "end"]].mean(axis=1).to_numpy()
+    times = table.index.to_frame()
+    height = 1.5 if y is None else 2.7
+    ax = _axes(ax, (10, height + 0.3 * len(table.columns)))
+    middle = times.mean(axis=1).to_numpy()
     # If segments overlap, the edge between two is halfway between their middles.
-    edges = [table["start"].iloc[0], *(middle[:-1] + middle[1:]) / 2, table["end"].iloc[-1]]
-    rows = np.arange(len(genres) + 1) - 0.5
-    mesh = ax.pcolormesh(edges, rows, probabilities, cmap=COUNT_MAP, vmin=0, vmax=1)
-    ax.plot(middle, probabilities.argmax(axis=0), "o", color="black", markersize=3)
-    ax.set_yticks(range(len(genres)), genres, parse_math=False)
-    ax.set(xlabel="time (s)", ylabel="genre", xlim=(0, prediction.seconds))
+    between = (middle[:-1] + middle[1:]) / 2
+    edges = [times["start"].iloc[0], *between, times["end"].iloc[-1]]
+    rows = np.arange(table.shape[1] + 1) - 0.5
+    mesh = ax.pcolormesh(edges, rows, table.T, cmap=COUNT_MAP, vmin=0, vmax=1)
+    ax.plot(middle, table.to_numpy().argmax(axis=1), "o", color="black", markersize=3)
+    _name_ticks(ax.yaxis, table.columns)
+    ax.set(xlabel="time (s)", ylabel="genre")
     ax.invert_yaxis()
-    ax.figure.colorbar(mesh, ax=panels, label="probability", pad=0.02)
+    ax.figure.colorbar(mesh, ax=ax, label="probability", pad=0.02)
+    if y is not None:
+        ax.set_axes_locator(_lower_part)
+        above = ax.inset_axes((0, 1.07, 1, 0.5), sharex=ax)
+        waveform(y, sample_rate=sample_rate, ax=above)
+        above.set_xlabel("")
+        above.tick_params(labelbottom=False)
+    ax.set_xlim(0, prediction.seconds)
     return ax
 
 
-def architecture(model: "keras.Model", *, ax: Axes | None = None) -> Axes:
-    """Draw the layers of a sequential model, with output shapes and numbers of parameters.
+def _lower_part(ax: Axes, _: object) -> Bbox:
+    """Compute where Axes are if they leave room for a waveform above."""
+    left, bottom, width, height = ax.get_position(original=True).bounds
+    return Bbox.from_bounds(left, bottom, width, height / 1.57)
+
+
+def architecture(model: "keras.Model | Classifier", *, ax: Axes | None = None) -> Axes:
+    """Draw the layers of a model, with output shapes and numbers of parameters.
 
     Parameters
     ----------
-    model : keras.Model
-        A sequential model.
+    model : keras.Model or Classifier
+        A sequential model, or a `gtzan_mfcc.predict.Classifier` with one.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
 
@@ -343,27 +560,50 @@ def architecture(model: "keras.Model", *, ax: Axes | None = None) -> Axes:
     See Also
     --------
     Notebook ``1_features_ann`` introduces this plot.
+
+    Examples
+    --------
+    >>> from gtzan_mfcc import models
+    >>> ax = architecture(models.cnn())
+    >>> plt.close()
     """
-    layers = [("input", model.input_shape, 0)]
-    layers += [(_describe(each), each.output.shape, each.count_params()) for each in model.layers]
-    layers += [("in all", (), model.count_params())]
-    rows = [(" × ".join(map(str, shape[1:])), f"{count:,}") for _, shape, count in layers]
+    network = getattr(model, "network", model)
+    names = ["input"]
+    shapes = [network.input_shape]
+    counts = [0]
+    for layer in network.layers:
+        # Not every model has a layer for its input.
+        if type(layer).__name__ != "InputLayer":
+            names.append(_describe(layer))
+            shapes.append(layer.output.shape)
+            counts.append(layer.count_params())
+    sizes = [" × ".join(map(str, shape[1:])) for shape in shapes]
+    rows = [(size, f"{count:,}") for size, count in zip(sizes, counts)]
+    names.append("in all")
+    rows.append(("", f"{network.count_params():,}"))
     ax = _axes(ax, (7, 0.35 * (len(rows) + 1)))
-    names = {"rowLabels": [row[0] for row in layers], "colLabels": ["output shape", "parameters"]}
-    style = {"rowLoc": "left", "colLoc": "right", "edges": "horizontal"}
-    ax.table(rows, **names, **style, bbox=(0.35, 0, 0.65, 1))
+    ax.table(
+        rows,
+        rowLabels=names,
+        rowLoc="left",
+        colLabels=["output shape", "parameters"],
+        colLoc="right",
+        edges="horizontal",
+        bbox=(0.35, 0, 0.65, 1),
+    )
     ax.axis("off")
     return ax
 
 
 def _describe(layer: "keras.layers.Layer") -> str:
     """Describe a layer by its type and its main settings."""
+    config = layer.get_config()
     keys = ("filters", "units", "rate", "kernel_size", "pool_size", "activation")
-    parts = [layer.get_config().get(key) for key in keys]
-    return " ".join(str(part) for part in [type(layer).__name__, *parts] if part)
+    settings = [str(config[key]) for key in keys if config.get(key)]
+    return " ".join([type(layer).__name__, *settings])
 
 
-def sign(ax: Axes, corpus: str) -> Axes:
+def annotate_corpus(ax: Axes, corpus: str) -> Axes:
     """Write the name of the corpus on the figure.
 
     Parameters
@@ -371,7 +611,7 @@ def sign(ax: Axes, corpus: str) -> Axes:
     ax : matplotlib Axes
         Any Axes of the figure.
     corpus : str
-        What `gtzan_mfcc.dataset.corpus_label` returns; the toy corpus is in bold and red.
+        What `gtzan_mfcc.dataset.corpus_label` returns; the toy corpus is in bold red.
 
     Returns
     -------
@@ -380,11 +620,34 @@ def sign(ax: Axes, corpus: str) -> Axes:
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
+
+    Examples
+    --------
+    >>> ax = annotate_corpus(waveform(np.zeros(22_050)), "GTZAN, 421 tracks")
+    >>> ax.figure.get_supxlabel()
+    'GTZAN, 421 tracks'
+    >>> plt.close()
     """
-    style = {"color": "darkred", "weight": "bold"} if corpus.startswith("toy") else {"color": "0.4"}
-    ax.figure.supxlabel(corpus, x=0.99, ha="right", fontsize="small", **style)
+    is_toy = corpus.startswith("toy")
+    ax.figure.supxlabel(
+        corpus,
+        x=0.99,
+        ha="right",
+        fontsize="small",
+        color="darkred" if is_toy else "0.4",
+        weight="bold" if is_toy else "normal",
+        parse_math=False,
+    )
     return ax
 
 
 def _axes(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
-    return plt.subplots(figsize=figsize, layout="constrained")[1] if ax is None else ax
+    if ax is None:
+        _, ax = plt.subplots(figsize=figsize, layout="constrained")
+    return ax
+
+
+def _name_ticks(axis: Axis, names: Iterable[Hashable], *, first: float = 0) -> None:
+    """Name the ticks `first`, `first` + 1, ... in plain text, dollar signs included."""
+    labels = [str(name) for name in names]
+    axis.set_ticks(first + np.arange(len(labels)), labels, parse_math=False)

@@ -1,115 +1,139 @@
-"""Predict the genre of songs, over time and as a whole, with a model that is saved in one file."""
+"""Predict the genre of songs, over time and as a whole; save and load models."""
 
+import dataclasses
+import json
+import os
 import zipfile
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO
 
 import joblib
 import numpy as np
 import pandas as pd
 
 from gtzan_mfcc import audio, features
-from gtzan_mfcc import models as _  # noqa: F401 - registers custom layers for load_model
-from gtzan_mfcc._disk import OneLineError
 from gtzan_mfcc._keras import keras
-from gtzan_mfcc.audio import SAMPLE_RATE, SEGMENT_LENGTH, AudioError
+from gtzan_mfcc.audio import AudioError
+from gtzan_mfcc.features import Settings
+from gtzan_mfcc.models import ModelError, check_probabilities
 
-# The model that `load_pretrained` loads.
 PRETRAINED = Path(__file__).with_name("pretrained.keras")
-
-# Columns of the tables of results; there is also one per genre.
-_COLUMNS = ("file", "genre", "seconds", "padded", "silent", "start", "end")
+"""The file of the model that `load_pretrained` loads."""
 
 # Keras models cannot be called by several threads at the same time.
 _one_at_a_time = Lock()
 
-
-class ModelError(OneLineError, ValueError):
-    """Raised if a model cannot be used; the message says why and what to do."""
+# A song: a file by its name, an open file, the bytes of a file, or a signal.
+Song = str | Path | BinaryIO | bytes | np.ndarray
 
 
 def check_genres(genres: Sequence[str]) -> None:
-    """Raise a ModelError if these cannot be the genres of a classifier."""
+    """Raise an error if these cannot be the genres of a classifier.
+
+    Parameters
+    ----------
+    genres : sequence of str
+        Names of the genres.
+
+    Raises
+    ------
+    ModelError
+        If there are fewer than two, if two are the same, or if one is not text.
+
+    See Also
+    --------
+    Notebook ``8_your_own_music`` introduces this helper.
+
+    Examples
+    --------
+    >>> check_genres(["jazz", "rock"])
+    """
+    shown = ", ".join(map(str, genres))
+    if not all(isinstance(genre, str) for genre in genres):
+        raise ModelError(f"the genres are {shown}; they must be text.")
     if len(genres) < 2:
-        raise ModelError(f"{', '.join(genres)} is the only class; two are needed.")
-    if len({*_COLUMNS, *genres}) < len(_COLUMNS) + len(genres):
-        wrong = f"two have the same name, or one has that of a column ({', '.join(_COLUMNS)})"
-        raise ModelError(f"the genres are {', '.join(genres)}: {wrong}; rename it.")
+        raise ModelError(f"{shown} is the only class; two are needed.")
+    if len(set(genres)) < len(genres):
+        raise ModelError(f"the genres are {shown}; two have the same name.")
 
 
 @keras.saving.register_keras_serializable(package="gtzan_mfcc")
 class Classifier(keras.Model):
-    """A trained network with the genres and settings that it needs to predict the genre of songs.
+    """A trained network, with the genres and settings that it needs to predict songs.
 
-    Its input is segments of 3 s at 22,050 Hz, as in `gtzan_mfcc.extraction`.
     ``classifier.save("name.keras")`` writes it to one file, and `load_model` reads it.
 
     Parameters
     ----------
     network : keras.Model
-        From MFCCs of a segment, (batch, frames, n_mfcc) with or without a last axis of 1, or from
-        the 57 features, (batch, 57), to (batch, n_genres) probabilities. If the input must be
-        standardised, the network has a layer for it.
+        From the MFCCs of segments, (batch, frames, n_mfcc) with or without a last axis
+        of 1, to (batch, n_genres) probabilities. If the input must be standardised, the
+        network has a layer for it.
     genres : sequence of str
         Names of the genres, in the order of the labels in training.
-    n_fft, hop_length : int
-        Length of the Fourier transform for the MFCCs (even), and samples from frame to frame.
+    settings : Settings
+        How the MFCCs of the training were computed, such as ``segments.settings``.
 
     Raises
     ------
     ModelError
-        If the network has other inputs or outputs, or if genres or settings cannot be used.
+        If the network has other inputs or outputs, or if the genres cannot be used.
 
     See Also
     --------
     Notebook ``5_evaluation`` introduces this class.
+
+    Examples
+    --------
+    >>> from gtzan_mfcc import models
+    >>> network = models.cnn(n_genres=2)
+    >>> classifier = Classifier(network, ["jazz", "rock"], features.STUDY)
+    >>> classifier.predict_proba(np.zeros((5, 66_150), np.float32)).shape
+    (5, 2)
     """
 
     def __init__(
         self,
         network: keras.Model,
         genres: Sequence[str],
-        *,
-        n_fft: int = features.N_FFT,
-        hop_length: int = features.HOP_LENGTH,
+        settings: Settings,
     ) -> None:
         super().__init__()
         check_genres(genres)
-        if n_fft not in range(2, SEGMENT_LENGTH, 2) or hop_length not in range(1, SEGMENT_LENGTH):
-            raise ModelError(f"{n_fft=}, {hop_length=}; take numbers of samples, an even n_fft.")
-        frames, n_features = 1 + SEGMENT_LENGTH // int(hop_length), len(features.FEATURE_NAMES)
-        mfccs = [(None, frames, n) for n in range(1, features.N_MELS + 1)]
-        allowed = [(None, n_features), *mfccs, *((*shape, 1) for shape in mfccs)]
         # A network that is not built, or a scikit-learn model, has no shapes.
-        takes, gives = (getattr(network, name, None) for name in ("input_shape", "output_shape"))
-        if takes not in allowed or gives != (None, len(genres)):
-            needed = f"(None, {frames}, n_mfcc) or (None, {n_features}) to (None, {len(genres)})"
-            raise ModelError(f"the network goes from {takes} to {gives}, and not from {needed}.")
-        self.genres, self.n_fft, self.hop_length = list(genres), int(n_fft), int(hop_length)
+        takes = getattr(network, "input_shape", None)
+        gives = getattr(network, "output_shape", None)
+        needs = (None, settings.frames, settings.n_mfcc)
+        if takes not in (needs, (*needs, 1)) or gives != (None, len(genres)):
+            raise ModelError(
+                f"the network goes from {takes} to {gives}, and not from {needs} to "
+                f"(None, {len(genres)}); pass the genres and settings of its training."
+            )
+        self.genres = list(genres)
+        self.settings = settings
         # Leave out the optimiser, which is twice as large as the weights.
-        self.network = keras.Model(network.inputs[0], network.outputs[0], name=network.name)
+        self.network = keras.Model(
+            network.inputs[0], network.outputs[0], name=network.name
+        )
         self.build(takes)
-        self.on_features = takes == allowed[0]
-
-    @property
-    def shortest_segment(self) -> int:
-        """Minimum number of samples of a segment, as in `gtzan_mfcc.extraction`."""
-        # The 57 features leave out the last sample of a segment, as in Kaggle's table.
-        return SEGMENT_LENGTH - 1 if self.on_features else audio.shortest_segment(self.hop_length)
 
     def call(self, x: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
         """Compute the probabilities of the genres from the input of the network."""
         return self.network(x, training=training)
 
-    def hear(self, segments: np.ndarray) -> np.ndarray:
+    def predict_proba(self, segments: np.ndarray) -> np.ndarray:
         """Predict the probabilities of the genres for segments of sound.
 
         Parameters
         ----------
-        segments : np.ndarray [shape=(n, 66150), dtype=float32]
+        segments : np.ndarray [shape=(n, segment_length), dtype=float32]
+            Signals, of the sample rate and length that the settings state.
 
         Returns
         -------
@@ -120,51 +144,66 @@ class Classifier(keras.Model):
         ModelError
             If the output of the network is not a probability distribution.
         """
-        if self.on_features:
-            x = features.tabular_features(segments[:, :-1])
-        else:
-            settings = {"n_fft": self.n_fft, "hop_length": self.hop_length}
-            x = features.mfcc(segments, n_mfcc=self.network.input_shape[2], **settings)
-        # Pad to the usual number of rows: Keras compiles the network for each number of rows.
+        x = features.mfcc(segments, self.settings)
+        # Pad to the usual number of rows: Keras compiles the network for each number.
         missing = -len(x) % audio.SEGMENTS_AT_ONCE
-        x = np.concatenate([x, np.zeros((missing, *x.shape[1:]))]).astype("float32")
+        x = np.pad(x, ((0, missing), (0, 0), (0, 0)))
         with _one_at_a_time:
             probabilities = self.network.predict_on_batch(x)[: len(segments)]
-        total = probabilities.sum(axis=1)
-        if not (probabilities >= 0).all() or not np.allclose(total, 1, atol=0.01):
-            raise ModelError("the network gives no probabilities; it should end in a softmax.")
+        check_probabilities(probabilities, len(self.genres))
         return probabilities
 
+    def save(self, filepath: str | Path, overwrite: bool = True) -> None:
+        """Write the classifier to a file, ``NAME.keras``."""
+        if Path(filepath).suffix != ".keras":
+            raise ModelError(f"{filepath}: name a file NAME.keras.")
+        super().save(filepath, overwrite=overwrite)
+
     def get_config(self) -> dict:
-        """Return the arguments of the classifier."""
-        config = {name: getattr(self, name) for name in ("genres", "n_fft", "hop_length")}
-        return config | {"network": keras.saving.serialize_keras_object(self.network)}
+        """Return the arguments of the classifier, for Keras."""
+        return {
+            "network": keras.saving.serialize_keras_object(self.network),
+            "genres": list(self.genres),
+            "settings": dataclasses.asdict(self.settings),
+        }
 
     @classmethod
     def from_config(cls, config: dict) -> "Classifier":
-        """Make a classifier from the result of `get_config`, in the current safe mode of Keras."""
-        return cls(**config | {"network": keras.saving.deserialize_keras_object(config["network"])})
+        """Make a classifier from the result of `get_config`, in Keras's safe mode."""
+        network = keras.saving.deserialize_keras_object(config["network"])
+        return cls(network, config["genres"], Settings(**config["settings"]))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Prediction:
     """The predicted genres of a song.
 
     Attributes
     ----------
     over_time : pd.DataFrame
-        One row per segment: ``start`` and ``end`` in s, then the probability of each genre.
+        One row per segment, one column per genre: probabilities. The index has two
+        levels, ``start`` and ``end`` of the segment in s.
     seconds : float
         Length of the song.
     padded : bool
         Whether the song was shorter than a segment, and was repeated to fill one.
     silent : bool
-        Whether the root mean square is more than 60 dB below full scale. Then there is almost no
-        sound, and the genres mean nothing.
+        Whether the root mean square is more than 60 dB below full scale. Then there is
+        almost no sound, and the genres mean nothing.
 
     See Also
     --------
     Notebook ``5_evaluation`` introduces this class.
+
+    Examples
+    --------
+    >>> index = pd.MultiIndex.from_tuples([(0, 3), (3, 6)], names=["start", "end"])
+    >>> over_time = pd.DataFrame({"jazz": [0.2, 0.4], "rock": [0.8, 0.6]}, index)
+    >>> prediction = Prediction(over_time, seconds=6.5, padded=False, silent=False)
+    >>> prediction
+    Prediction(rock 70%, jazz 30%; 6.5 s, segments: 2)
+    >>> prediction.genre
+    'rock'
     """
 
     over_time: pd.DataFrame
@@ -175,8 +214,8 @@ class Prediction:
     @property
     def probabilities(self) -> pd.Series:
         """Mean probability of each genre over the segments, highest first."""
-        mean = self.over_time.drop(columns=["start", "end"]).mean()
-        return mean.sort_values(ascending=False, kind="stable").rename("probability")
+        mean = self.over_time.mean().rename("probability")
+        return mean.sort_values(ascending=False, kind="stable")
 
     @property
     def genre(self) -> str:
@@ -185,40 +224,47 @@ class Prediction:
 
     @property
     def best_guesses(self) -> str:
-        """The three most probable genres as text, such as ``"rock 81%, blues 12%, jazz 4%"``."""
-        return ", ".join(f"{genre} {p:.0%}" for genre, p in self.probabilities.head(3).items())
+        """The three most probable genres, as ``"rock 81%, blues 12%, jazz 4%"``."""
+        best = self.probabilities.head(3)
+        return ", ".join(f"{genre} {p:.0%}" for genre, p in best.items())
 
     def __repr__(self) -> str:
-        """Show the three most probable genres, the length and the number of segments."""
-        facts = f"{self.seconds:.1f} s, segments: {len(self.over_time)}"
-        facts += ", padded" * self.padded + ", silent" * self.silent
-        return f"Prediction({self.best_guesses}; {facts})"
+        """Show the most probable genres, the length and the number of segments."""
+        facts = [f"{self.seconds:.1f} s", f"segments: {len(self.over_time)}"]
+        if self.padded:
+            facts.append("padded")
+        if self.silent:
+            facts.append("silent")
+        return f"Prediction({self.best_guesses}; {', '.join(facts)})"
 
 
 def predict(
-    song: str | Path | np.ndarray,
+    song: Song,
     model: Classifier,
     *,
-    sample_rate: int = SAMPLE_RATE,
-    hop_seconds: float = 3.0,
+    sample_rate: int | None = None,
+    hop_seconds: float | None = None,
 ) -> Prediction:
     """Predict the genre of a song: of each segment, and of the whole song.
 
-    The memory does not depend on the length of the song. A song that is shorter than a segment,
-    but has at least half a second, is repeated to fill one. The rest after the last segment, less
-    than 3 s, is not used, as in `gtzan_mfcc.extraction.extract_mfcc`.
+    The memory does not depend on the length of the song. A song that is shorter than a
+    segment, but has at least a sixth of it (half a second), is repeated to fill one.
+    The rest after the last segment is not used, as in
+    `gtzan_mfcc.extraction.extract_mfcc`.
 
     Parameters
     ----------
-    song : str, Path or np.ndarray [shape=(n,)]
-        A file that `gtzan_mfcc.audio.load` reads, or a signal of one channel.
+    song : str, Path, binary file, bytes or np.ndarray [shape=(n,)]
+        What `gtzan_mfcc.audio.load` reads, or a signal of one channel.
     model : Classifier
-        From `load_pretrained` or `load_model`, or made from your network; or any object with the
-        attributes ``genres`` and ``shortest_segment`` and the method ``hear`` of a Classifier.
-    sample_rate : int
-        Sample rate of a signal in Hz; not used for a file.
-    hop_seconds : float
-        Seconds from the start of one segment to the next; below 3, segments overlap.
+        From `load_pretrained` or `load_model`, or made from your network; or any object
+        with the attributes ``genres`` and ``settings`` and the method ``predict_proba``
+        of a Classifier.
+    sample_rate : int, optional
+        Sample rate of a signal in Hz, by default that of the model; not used for files.
+    hop_seconds : float, optional
+        Seconds from the start of one segment to the next; if less than the length of a
+        segment, segments overlap. By default they do not.
 
     Returns
     -------
@@ -227,58 +273,107 @@ def predict(
     Raises
     ------
     AudioError
-        If the song cannot be read or is shorter than half a second. The message names the file.
+        If the song cannot be read, or is shorter than a sixth of a segment. The message
+        names the file.
     ModelError
-        If `model` has no ``hear``.
+        If `model` cannot predict songs, or predicts no probabilities.
     TypeError
-        If `song` is neither a path nor an array.
+        If `song` is something else.
     ValueError
         If `hop_seconds` is more than a segment, or less than one sample.
 
     See Also
     --------
     Notebook ``5_evaluation`` introduces this helper.
+
+    Examples
+    --------
+    >>> from gtzan_mfcc import toy
+    >>> y = toy.make_track("waltz", 0, seconds=7)
+    >>> prediction = predict(y, load_pretrained(), hop_seconds=2)
+    >>> prediction.over_time.index.to_list()
+    [(0.0, 3.0), (2.0, 5.0), (4.0, 7.0)]
     """
-    if not hasattr(model, "hear"):
-        found = f"{type(model).__name__} has no names of genres, and no method hear"
-        raise ModelError(f"{found}; take predict.Classifier(network, genres), or see RECIPES.md.")
-    if not isinstance(song, (str, Path, np.ndarray)):
-        raise TypeError("a song is a path or an array; predict_files takes several paths.")
-    if not 1 / SAMPLE_RATE <= hop_seconds <= 3:
-        raise ValueError(f"hop_seconds is {hop_seconds}; take up to 3.")
-    step, lengths, energy = round(hop_seconds * SAMPLE_RATE), [], []
+    if not all(
+        hasattr(model, name) for name in ("genres", "settings", "predict_proba")
+    ):
+        raise ModelError(
+            f"{type(model).__name__} lacks genres, settings or predict_proba; take "
+            "predict.Classifier(network, genres, settings), or see RECIPES.md."
+        )
+    settings = model.settings
+    rate = settings.sample_rate
+    if hop_seconds is None:
+        hop_seconds = settings.seconds
+    if not 1 / rate <= hop_seconds <= settings.seconds:
+        raise ValueError(
+            f"hop_seconds is {hop_seconds}; take up to {settings.seconds}."
+        )
+    step = round(hop_seconds * rate)
+    n_samples = 0
+    energy = 0.0
 
-    def counted(piece: np.ndarray) -> np.ndarray:
-        lengths.append(len(piece))
-        energy.append(np.sum(np.square(piece, dtype=float)))
-        return piece
+    def measured() -> Iterator[np.ndarray]:
+        nonlocal n_samples, energy
+        for piece in _pieces(song, sample_rate, rate):
+            n_samples += len(piece)
+            energy += np.sum(np.square(piece, dtype=float))
+            yield piece
 
-    name = f"{Path(song)}: " if isinstance(song, (str, Path)) else ""
+    name = f"{Path(song)}: " if isinstance(song, str | os.PathLike) else ""
+    shortest = settings.shortest_segment
+    batches = []
     try:
-        pieces = map(counted, audio.blocks(song) if name else [audio.convert(song, sample_rate)])
-        batches = audio.segments(pieces, step=step, shortest=model.shortest_segment)
-        probabilities = np.concatenate([model.hear(batch) for batch in batches])
+        for batch in audio.segments(
+            measured(), settings.segment_length, step=step, shortest=shortest
+        ):
+            batches.append(model.predict_proba(batch))
     except AudioError as error:
         raise AudioError(name + str(error).removeprefix(name)) from error
-    start, length = np.arange(len(probabilities)) * step, sum(lengths)
-    times = {"start": start, "end": np.minimum(start + SEGMENT_LENGTH, length)}
-    over_time = pd.DataFrame(times) / SAMPLE_RATE
-    over_time[model.genres] = probabilities.astype(float)
-    # 60 dB below full scale; quiet music is about 40 dB below.
-    silent = sum(energy) < 1e-6 * length
-    padded = length < model.shortest_segment
-    return Prediction(over_time, length / SAMPLE_RATE, padded=padded, silent=bool(silent))
+    probabilities = np.concatenate(batches).astype(float)
+    check_probabilities(probabilities, len(model.genres))
+    start = np.arange(len(probabilities)) * step
+    end = np.minimum(start + settings.segment_length, n_samples)
+    times = pd.MultiIndex.from_arrays(
+        [start / rate, end / rate], names=["start", "end"]
+    )
+    return Prediction(
+        pd.DataFrame(probabilities, times, model.genres),
+        seconds=n_samples / rate,
+        padded=n_samples < shortest,
+        # 60 dB below full scale; quiet music is about 40 dB below.
+        silent=bool(energy < 1e-6 * n_samples),
+    )
+
+
+def _pieces(song: Song, sample_rate: int | None, wanted: int) -> Iterable[np.ndarray]:
+    """Read a song at the sample rate `wanted`; `sample_rate` is that of a signal."""
+    if isinstance(song, np.ndarray):
+        native = wanted if sample_rate is None else sample_rate
+        return [audio.convert(song, native, wanted)]
+    if isinstance(song, str | os.PathLike | bytes) or hasattr(song, "read"):
+        return audio.blocks(song, sample_rate=wanted)
+    raise TypeError(
+        "a song is a path, an open file, bytes or an array; for several songs, call "
+        "predict_files."
+    )
 
 
 def predict_files(
-    paths: Iterable[str | Path], model: Classifier, *, hop_seconds: float = 3.0, n_jobs: int = -1
-) -> Iterator[tuple[str | Path, Prediction | AudioError]]:
+    files: Iterable[Song],
+    model: Classifier,
+    *,
+    hop_seconds: float | None = None,
+    n_jobs: int = -1,
+) -> Iterator[tuple[Song, Prediction | AudioError]]:
     """Predict the genres of many songs on all cores; a bad file does not end the run.
 
     Parameters
     ----------
-    paths : iterable of str or Path
-        Files that `gtzan_mfcc.audio.load` reads.
+    files : iterable of str, Path, binary files or bytes
+        Files that `gtzan_mfcc.audio.load` reads. There may be no end of them: not more
+        than two per thread are taken before the first result. With ``n_jobs=1``, each
+        result comes before the next file is taken.
     model, hop_seconds
         As for `predict`.
     n_jobs : int
@@ -286,34 +381,54 @@ def predict_files(
 
     Yields
     ------
-    path : str or Path
+    file
+        As in `files`.
     prediction : Prediction or AudioError
-        In the order of `paths`, each as soon as it is ready. An AudioError is not raised.
+        In the order of `files`. An AudioError is not raised.
 
     Raises
     ------
     ModelError, ValueError
         As for `predict`.
 
+    Notes
+    -----
+    Processes that are made by ``fork`` cannot predict, because TensorFlow hangs in
+    them. Use ``multiprocessing.get_context("spawn")`` for processes of your own.
+
     See Also
     --------
     Notebook ``8_your_own_music`` introduces this helper.
+
+    Examples
+    --------
+    >>> for file, result in predict_files(["missing.wav"], load_pretrained()):
+    ...     print(type(result).__name__, "for", file)
+    AudioError for missing.wav
     """
 
-    def attempt(path: str | Path) -> tuple[str | Path, Prediction | AudioError]:
+    def attempt(file: Song) -> Prediction | AudioError:
         try:
-            return path, predict(path, model, hop_seconds=hop_seconds)
+            return predict(file, model, hop_seconds=hop_seconds)
         except AudioError as error:
-            return path, error
+            return error
 
-    # Threads are enough: reading, resampling and Fourier transforms release the GIL. Python
-    # crashes if it exits while TensorFlow runs, so wait for running threads. After Ctrl-C do not
-    # wait: the command then exits at once, without Python's own exit.
-    pool, wait = ThreadPoolExecutor(joblib.effective_n_jobs(n_jobs)), True
+    # Threads are enough: reading, resampling and Fourier transforms release the GIL.
+    n_threads = joblib.effective_n_jobs(n_jobs)
+    pool = ThreadPoolExecutor(n_threads)
+    started = deque()
+    # Python crashes if it exits while TensorFlow runs, so wait for songs that run.
+    wait = True
     try:
-        yield from pool.map(attempt, paths)
+        for file in files:
+            started.append((file, pool.submit(attempt, file)))
+            if len(started) >= 2 * n_threads - 1:
+                first, result = started.popleft()
+                yield first, result.result()
+        for file, result in started:
+            yield file, result.result()
     except KeyboardInterrupt:
-        wait = False
+        wait = False  # The command exits at once, without Python's own exit.
         raise
     finally:
         pool.shutdown(wait, cancel_futures=True)
@@ -322,10 +437,10 @@ def predict_files(
 def load_model(path: str | Path) -> Classifier:
     """Load a classifier from a file that was written by ``classifier.save``.
 
-    The safe mode of Keras refuses files that contain code. It may have faults that are still
-    unknown, so keep Keras up to date. There is no limit to the memory or time that a network from
-    others may need. If the model has custom layers, use ``keras.saving.load_model``, which returns
-    a Classifier, too.
+    The safe mode of Keras refuses files that contain code. It may have faults that are
+    still unknown, so keep Keras up to date. There is no limit to the memory or time
+    that a file from others may need. If the model has custom layers, use
+    ``keras.saving.load_model``, which returns a Classifier, too.
 
     Parameters
     ----------
@@ -339,33 +454,44 @@ def load_model(path: str | Path) -> Classifier:
     Raises
     ------
     ModelError
-        If the file does not exist, is damaged or unsafe, or has another kind of model.
+        If the file does not exist, is damaged or unsafe, has another kind of model, or
+        was written by a newer Keras and cannot be read.
 
     See Also
     --------
     Notebook ``8_your_own_music`` introduces this helper.
+
+    Examples
+    --------
+    >>> load_model(PRETRAINED).genres[:3]
+    ['blues', 'classical', 'country']
     """
-    path = Path(path)
+    # With another suffix, Keras would try its older, unsafe formats.
+    if Path(path).suffix != ".keras" or not os.path.isfile(path):
+        raise ModelError(f"{path}: no such file, or its name does not end in .keras.")
     try:
-        _check_archive(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        if not isinstance(model, Classifier):
-            raise ValueError(f"a {type(model).__name__}, which has no names of genres")
     except Exception as error:  # Keras raises many kinds of errors for a damaged file.
-        reason = " ".join(str(error).rpartition("Exception encountered: ")[2].split())[:300]
-        raise ModelError(f"{path}: not a model that can be loaded: {reason}") from error
+        reason = str(error).rpartition("Exception encountered: ")[2]
+        reason = " ".join(reason.split())[:300]
+        raise ModelError(
+            f"{path}: not a model that can be loaded. {_versions(path)}"
+            f"{type(error).__name__}: {reason}"
+        ) from error
+    if not isinstance(model, Classifier):
+        found = f"a {type(model).__name__}, which has no names of genres"
+        raise ModelError(f"{path}: {found}; save a predict.Classifier of it.")
     return model
 
 
-def _check_archive(path: Path) -> None:
-    # With another suffix, Keras would try its older, unsafe formats.
-    if path.suffix != ".keras" or not path.is_file():
-        raise ValueError("there is no file of that name, or it does not end in .keras")
-    # Keras does not compress its files. A compressed file may unpack to more than the memory.
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > path.stat().st_size:
-        raise ValueError("it would unpack to more bytes than the file has")
+def _versions(path: str | Path) -> str:
+    """Say which Keras wrote a file, and which one is installed."""
+    with suppress(Exception), zipfile.ZipFile(path) as archive:
+        written = json.loads(archive.read("metadata.json"))["keras_version"]
+        if written != keras.__version__:
+            installed = f"Keras {keras.__version__} is installed"
+            return f"Keras {written} wrote it, and {installed}; an older one may fail. "
+    return ""
 
 
 def load_pretrained() -> Classifier:
@@ -379,5 +505,10 @@ def load_pretrained() -> Classifier:
     See Also
     --------
     Notebook ``5_evaluation`` introduces this helper.
+
+    Examples
+    --------
+    >>> load_pretrained().settings.n_mfcc
+    20
     """
     return load_model(PRETRAINED)

@@ -1,93 +1,129 @@
-"""Split segments into a training and a test part, once or in k folds; find replicas."""
+"""Split tracks or segments into training and test sets, once or in k folds."""
 
+import math
 import warnings
+from collections.abc import Iterable
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
+from scipy.cluster.hierarchy import DisjointSet
+from sklearn.model_selection import (
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    train_test_split,
+)
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 PARTS = ("train", "valid", "test")
 """Parts of the fault-filtered partition."""
 
-Split = tuple[np.ndarray, np.ndarray]  # row positions of the training and the test part
+Split = tuple[np.ndarray, np.ndarray]  # row positions of the training and the test set
 
 
-def split(table: pd.DataFrame, by: str, *, test_size: float = 0.2, seed: int = 0) -> Split:
-    """Split the rows once, into a training and a test part.
+def split(
+    table: pd.DataFrame, by: str, *, test_size: float = 0.2, seed: int = 0
+) -> Split:
+    """Split the rows once, into a training and a test set.
 
     Parameters
     ----------
     table : pd.DataFrame
-        One row per segment, as for `folds`.
+        One row per track or segment, as for `folds`.
     by : str
-        The unit that is never split: ``"segment"`` for random rows, including augmented copies, as
-        in the study; or a column of the table, as for `folds`. Random rows leak: pieces and copies
-        of one recording are in both parts.
+        The unit that is never split: ``"segment"`` for random rows, including augmented
+        copies, as in the study; or a column of the table, as for `folds`. Random rows
+        leak: pieces and copies of one recording are in both sets.
     test_size : float
-        Share of the rows in the test part. By a column, the share of the tracks, at most 0.5: it
-        is rounded to 1/2, 1/3, 1/4 and so on, and it is approximate if there are few groups.
+        Share of the rows in the test set, between 0 and 1. By a column, the share of
+        the tracks: the test set is m of k folds, where m/k is the nearest fraction with
+        k up to 10 (such as 3/10 for 0.3).
     seed : int
         Seed of the shuffle.
 
     Returns
     -------
     train, test : np.ndarray [dtype=int]
-        Row positions. By a column, the test part has only original segments, and about the same
-        share of each genre.
+        Row positions. By a column, the test set has only original segments, and about
+        the same share of each genre.
 
     Raises
     ------
     ValueError
-        If there is no such column, `test_size` is out of range, or there are too few groups.
+        If there is no such column, `test_size` is out of range, or there are too few
+        groups.
 
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
+
+    Examples
+    --------
+    >>> songs = pd.DataFrame({"track": [*"abcdefgh"], "genre": ["rock"] * 8})
+    >>> train, test = split(songs, "track", test_size=0.25)
+    >>> len(train), len(test)
+    (6, 2)
     """
+    if not 0 < test_size < 1:
+        raise ValueError(f"test_size is {test_size}; take a share between 0 and 1.")
     if by == "segment":
         rows = np.arange(len(table))
-        return tuple(train_test_split(rows, test_size=test_size, random_state=seed))
-    if not 0 < test_size <= 0.5:
-        raise ValueError(f"test_size is {test_size}; take a share above 0 and up to 0.5.")
-    return folds(table, by, n_folds=round(1 / test_size), seed=seed)[0]
+        train, test = train_test_split(rows, test_size=test_size, random_state=seed)
+        return train, test
+    # A share below 1/10 or above 9/10 needs more folds.
+    most_folds = max(10, math.ceil(1 / min(test_size, 1 - test_size)))
+    share = Fraction(test_size).limit_denominator(most_folds)
+    train = np.arange(len(table))
+    test = []
+    all_folds = folds(table, by, n_folds=share.denominator, seed=seed)
+    for train_of_fold, test_of_fold in all_folds[: share.numerator]:
+        train = np.intersect1d(train, train_of_fold)
+        test = np.union1d(test, test_of_fold).astype(int)
+    return train, test
 
 
 def folds(
-    table: pd.DataFrame, by: str, *, n_folds: int = 5, fewer: bool = False, seed: int = 0
+    table: pd.DataFrame,
+    by: str,
+    *,
+    n_folds: int = 5,
+    fewer: bool = False,
+    seed: int = 0,
 ) -> list[Split]:
-    """Split the rows into k folds, each of which is the test part once.
+    """Split the rows into k folds, each of which is the test set once.
 
     Parameters
     ----------
     table : pd.DataFrame
-        One row per segment, with the columns ``track``, ``genre``, ``augmentation`` and `by`.
+        One row per track or segment, with the columns ``track``, ``genre`` and `by`. If
+        there is a column ``augmentation``, only its rows ``original`` are tested.
     by : str
-        The unit that is never split: ``"segment"`` for random rows, or the name of a column, such
-        as ``"track"`` or ``"artist"``. A track of unknown artist is a group of its own. If there
-        is a column ``replica_of``, replicas are in the group of their original.
+        The unit that is never split: ``"segment"`` for random rows, or the name of a
+        column, such as ``"track"`` or ``"artist"``. A track of unknown artist is a
+        group of its own. If there is a column ``replica_of``, replicas are in the group
+        of their original.
     n_folds : int
-        Number of folds.
+        Number of folds, 2 or more.
     fewer : bool
-        Make fewer folds if a genre has fewer groups, so that each fold tests each genre.
+        Make fewer folds if a genre has fewer groups, so that each fold tests each
+        genre.
     seed : int
         Seed of the shuffle.
 
     Returns
     -------
     folds : list of (train, test)
-        Row positions [dtype=int]. Each fold has about the same share of each genre. By a column,
-        the test parts have only original segments, and each track is tested exactly once. The
-        exception is a genre with a single group (such as one artist): all tracks of this group
-        are in every training part, and are never tested.
+        Row positions [dtype=int]. Each fold has about the same share of each genre. By
+        a column, the test sets have only original segments, and each track is tested
+        exactly once. The exception is a genre with a single group (such as one artist):
+        all tracks of this group are in every training set, and are never tested.
 
     Raises
     ------
     ValueError
-        If there is no such column, or there are fewer groups than folds.
+        If there is no such column, there are fewer groups than folds, or a test set
+        would be empty.
 
     Warns
     -----
@@ -97,32 +133,54 @@ def folds(
     See Also
     --------
     Notebook ``6_leakage`` introduces this helper.
+
+    Examples
+    --------
+    >>> songs = pd.DataFrame({"track": [*"abcd"], "genre": ["rock"] * 4})
+    >>> songs["artist"] = ["Queen", "Queen", "Kiss", "Kiss"]
+    >>> for train, test in folds(songs, "artist", n_folds=2):
+    ...     print(train, test)
+    [2 3] [0 1]
+    [0 1] [2 3]
     """
+    _check_column(table, "genre")
+    genres = np.array([str(genre) for genre in table["genre"]], dtype=object)
     if by == "segment":
         splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
-        return list(splitter.split(table, table["genre"]))
+        return list(splitter.split(genres, genres))
     groups = group(table, by)
-    n_groups = pd.Series(groups).groupby(table["genre"].astype(str).to_numpy()).nunique()
-    if single := n_groups.index[n_groups == 1].to_list():
-        names = ", ".join(single)
-        warnings.warn(f"{names}: only one {by}, which trains and is not tested.", stacklevel=2)
-    n_folds = min(n_folds, n_groups[n_groups > 1].min()) if fewer else n_folds
+    of_genre = {genre: set(groups[genres == genre]) for genre in np.unique(genres)}
+    single = [genre for genre, names in of_genre.items() if len(names) == 1]
+    if single:
+        found = f"{', '.join(single)}: only one {by}"
+        warnings.warn(f"{found}; its tracks are used for training only.", stacklevel=2)
     # The tracks of such a group in other genres are not tested, either.
-    testable = np.flatnonzero(~np.isin(groups, groups[table["genre"].isin(single)]))
-    if (n_groups := len(set(groups[testable]))) < n_folds:
-        raise ValueError(f"{n_groups} {by}s, and {n_folds} folds need at least {n_folds}.")
+    untested = set().union(*(of_genre[genre] for genre in single))
+    testable = np.flatnonzero([name not in untested for name in groups])
+    if fewer:
+        sizes = [len(names - untested) for names in of_genre.values()]
+        n_folds = min([n_folds, *(size for size in sizes if size > 1)])
+    n_testable = len(set(groups[testable]))
+    if n_testable < n_folds:
+        raise ValueError(f"{n_testable} {by}s, but {n_folds} folds need {n_folds}.")
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    return [
-        (np.setdiff1d(np.arange(len(table)), testable[test]), _originals(table, testable[test]))
-        for _, test in splitter.split(testable, table["genre"].iloc[testable], groups[testable])
-    ]
+    result = []
+    for _, test in splitter.split(testable, genres[testable], groups[testable]):
+        rows = testable[test]
+        train = np.setdiff1d(np.arange(len(table)), rows)
+        result.append((train, _originals(table, rows)))
+    if not all(len(test) for _, test in result):
+        found = f"a test set of the {n_folds} folds by {by} is empty"
+        raise ValueError(f"{found}; take fewer folds, or another seed.")
+    return result
 
 
 def fault_filtered(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Use the partition of Kereliuk, Sturm and Larsen (2015), without GTZAN's faulty tracks.
+    """Use the partition of Kereliuk, Sturm and Larsen (2015), without faulty tracks.
 
-    It has 443, 197 and 290 tracks of GTZAN. Replicas and distorted or mislabelled tracks are left
-    out, and almost no artist is in two parts. A smaller corpus uses its tracks of each part.
+    It has 443, 197 and 290 tracks of GTZAN. Replicas and distorted or mislabelled
+    tracks are left out, and almost no artist is in two parts. A smaller corpus uses its
+    tracks of each part.
 
     Parameters
     ----------
@@ -132,7 +190,8 @@ def fault_filtered(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndar
     Returns
     -------
     train, valid, test : np.ndarray [dtype=int]
-        Row positions. `valid` is for choices, such as early stopping. Only `train` has copies.
+        Row positions. `valid` is for choices, such as early stopping. Only `train` has
+        augmented copies.
 
     Raises
     ------
@@ -142,18 +201,30 @@ def fault_filtered(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndar
     See Also
     --------
     Notebook ``6_leakage`` introduces this helper.
+
+    Examples
+    --------
+    >>> from gtzan_mfcc import dataset
+    >>> [len(rows) for rows in fault_filtered(dataset.load_facts())]
+    [443, 197, 290]
     """
-    train, valid, test = (np.flatnonzero(table["fault_filtered"].isin([name])) for name in PARTS)
+    train, valid, test = (
+        np.flatnonzero(table["fault_filtered"].isin([part])) for part in PARTS
+    )
     if not (len(train) and len(valid) and len(test)):
-        counts = f"{len(train)} rows to train, {len(valid)} to validate and {len(test)} to test"
-        raise ValueError(f"the column fault_filtered names {counts}; each part needs some.")
+        counts = f"{len(train)} rows to train, {len(valid)} to validate"
+        raise ValueError(
+            f"the column fault_filtered names {counts} and {len(test)} to test; "
+            "each part needs some."
+        )
     return train, _originals(table, valid), _originals(table, test)
 
 
 def group(table: pd.DataFrame, by: str) -> np.ndarray:
     """Return the group of each row, such as its artist; if it is unknown, the track.
 
-    Replicas are in the group of their original. If this links two groups, they are merged.
+    Replicas are in the group of their original. If this links two groups, they are
+    merged.
 
     Parameters
     ----------
@@ -165,6 +236,7 @@ def group(table: pd.DataFrame, by: str) -> np.ndarray:
     Returns
     -------
     groups : np.ndarray [shape=(n,)]
+        Names of the groups, as text.
 
     Raises
     ------
@@ -174,28 +246,51 @@ def group(table: pd.DataFrame, by: str) -> np.ndarray:
     See Also
     --------
     Notebook ``6_leakage`` introduces this helper.
+
+    Examples
+    --------
+    >>> songs = pd.DataFrame({"track": [*"abc"], "artist": ["Queen", None, None]})
+    >>> group(songs, "artist").tolist()
+    ['Queen', 'b', 'c']
+    >>> group(songs.assign(replica_of=[None, "a", None]), "artist").tolist()
+    ['Queen', 'Queen', 'c']
     """
-    if by not in table:
-        raise ValueError(f"no column {by!r}; there are {', '.join(table)}.")
-    track, named = (table[column].astype(object).reset_index(drop=True) for column in ("track", by))
-    named = named.where(named.notna(), track).astype(str)
+    _check_column(table, by)
+    tracks = table["track"].to_list()
+    named = [
+        str(track if pd.isna(name) else name) for track, name in zip(tracks, table[by])
+    ]
     if "replica_of" in table:
-        # A graph that connects each track with its group and with its original.
-        original = table["replica_of"].astype(object).reset_index(drop=True)
-        ends = pd.concat(["group " + named, ("track " + original).dropna()])
-        starts = "track " + track.astype(str).loc[ends.index]
-        codes = pd.factorize(pd.concat([starts, ends]))[0].reshape(2, -1)
-        links = coo_array((np.ones(len(ends)), codes), shape=(codes.max() + 1,) * 2)
-        joined = connected_components(links, directed=False)[1][codes[0, : len(table)]]
-        named = named.groupby(joined).transform("min")
-    return named.to_numpy()
+        named = _merge_replicas(named, tracks, table["replica_of"])
+    return np.array(named, dtype=object)
 
 
-def find_replicas(x: np.ndarray, table: pd.DataFrame, *, limit: float = 0.25) -> pd.Series:
+def _merge_replicas(
+    named: list[str], tracks: list[str], originals: Iterable[str | None]
+) -> list[str]:
+    """Link each track with its group and its original; name groups by their first."""
+    linked = DisjointSet()
+    for name, track, original in set(zip(named, tracks, originals)):
+        nodes = [("group", name), ("track", track)]
+        if pd.notna(original):
+            nodes.append(("track", original))
+        for node in nodes:
+            linked.add(node)
+            linked.merge(nodes[0], node)
+    first = {}
+    for name in set(named):
+        joined = linked.subset(("group", name))
+        first[name] = min(other for kind, other in joined if kind == "group")
+    return [first[name] for name in named]
+
+
+def find_replicas(
+    x: np.ndarray, table: pd.DataFrame, *, limit: float = 0.25
+) -> pd.Series:
     """Find recordings that are in a corpus twice, by equal or nearly equal features.
 
-    Of the 20 known pairs among 493 tracks of GTZAN, it finds 12, and no false pair. The other
-    pairs start at different positions in the recording (notebook 6).
+    Of the 20 known pairs among 493 tracks of GTZAN, it finds 12, and no false pair. The
+    other pairs start at different positions in the recording (notebook 6).
 
     Parameters
     ----------
@@ -204,26 +299,41 @@ def find_replicas(x: np.ndarray, table: pd.DataFrame, *, limit: float = 0.25) ->
     table : pd.DataFrame
         The track of each row, in the column ``track``.
     limit : float
-        Maximum distance of two tracks: the root mean square, over the features, of the difference
-        of their means, in standard deviations over all tracks.
+        Maximum distance of two tracks: the root mean square, over the features, of the
+        difference of their means, in standard deviations over all tracks.
 
     Returns
     -------
     replica_of : pd.Series
-        For each track with an earlier replica, the first one; indexed by track. Map it to a
-        column ``replica_of`` for `folds`.
+        For each track with an earlier replica, the first one; indexed by track. Map it
+        to a column ``replica_of`` for `folds`.
 
     See Also
     --------
     Notebook ``6_leakage`` introduces this helper.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0, 1.0], [9.0, 2.0], [0.0, 1.0]])
+    >>> find_replicas(x, pd.DataFrame({"track": [*"abc"]})).to_dict()
+    {'c': 'a'}
     """
     means = pd.DataFrame(x).groupby(table["track"].astype(str).to_numpy()).mean()
     scaled = StandardScaler().fit_transform(means)
-    near = NearestNeighbors(radius=limit * np.sqrt(means.shape[1])).fit(scaled)
-    track, other = (means.index[ends] for ends in near.radius_neighbors_graph().nonzero())
-    pairs = pd.Series(other, track, name="replica_of").rename_axis("track")
-    return pairs[pairs < pairs.index].groupby("track").min()
+    radius = limit * np.sqrt(means.shape[1])
+    near = NearestNeighbors(radius=radius).fit(scaled).radius_neighbors_graph()
+    first, second = near.nonzero()
+    pairs = pd.Series(means.index[second], means.index[first], name="replica_of")
+    pairs = pairs[pairs < pairs.index]
+    return pairs.rename_axis("track").groupby("track").min()
+
+
+def _check_column(table: pd.DataFrame, name: str) -> None:
+    if name not in table:
+        raise ValueError(f"no column {name!r}; there are {', '.join(table)}.")
 
 
 def _originals(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    if "augmentation" not in table:
+        return rows
     return rows[(table["augmentation"].iloc[rows] == "original").to_numpy()]

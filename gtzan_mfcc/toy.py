@@ -1,38 +1,54 @@
-"""Make a synthetic corpus of ten genres with NumPy, for use without GTZAN; it is not music."""
+"""Make a synthetic corpus of ten genres with NumPy; it is not music."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
-from filelock import FileLock
 from scipy.io import wavfile
 
-from gtzan_mfcc._disk import writing_to
+from gtzan_mfcc._util import locked, writing_to
 from gtzan_mfcc.audio import SAMPLE_RATE
 
-# Bars per minute, chord (semitones above its root), patterns; then for each note: slope (harmonic
-# k has the amplitude k ** -slope), attack (seconds until the maximum), length in seconds.
-# A pattern is one bar, divided equally between its characters: "." is a rest, "x" the chord, "b"
-# its lowest note an octave down, a digit that note of the chord an octave up.
-_GENRES = {
-    "arpeggio": (30, (0, 3, 7), "x....... 0121012101210121 b.b.", 1.0, 0.01, 0.4),
-    "bells": (18, (0, 4, 7), "x.x. 2..1..0.", 1.7, 0.002, 1.6),
-    "chorale": (16, (0, 4, 7), "x.x. 2.01 b.b.", 1.4, 0.2, 1.4),
-    "drone": (4, (0, 7, 12), "xxxx 1...2... bbbb", 1.2, 0.5, 4.0),
-    "fuzz": (38, (0, 7, 12), "xxxxxxxx bbbbbbbb b.bb", 0.4, 0.005, 0.35),
-    "groove": (24, (0, 4, 10), "..x..x.. b..b..b.b.b...b.", 1.1, 0.004, 0.25),
-    "march": (28, (0, 4, 7), "xxxx 0..01.2. b.b. 2.222.222.222222", 0.8, 0.04, 0.5),
-    "pulse": (32, (0, 3, 7), ".x.x.x.x 0..1..2. ..bb..bb bbbb", 0.6, 0.005, 0.2),
-    "shuffle": (26, (0, 4, 10), "x.xx.xx.xx.x 012.10 bbbb 2.22.22.22.2", 1.4, 0.004, 0.3),
-    "waltz": (56, (0, 4, 7), ".xx 2..0.1 b..", 0.9, 0.03, 0.4),
+
+class _Style(NamedTuple):
+    """How the tracks of a genre sound."""
+
+    bars_per_minute: float
+    chord: tuple[int, ...]  # semitones above its root
+    # A pattern is one bar, divided equally between its characters: "." is a rest, "x"
+    # the chord, "b" its lowest note an octave down, a digit that note of the chord an
+    # octave up.
+    patterns: str
+    slope: float  # harmonic k has the amplitude k ** -slope
+    attack: float  # seconds until the maximum of a note
+    length: float  # of a note, in seconds
+
+
+_STYLES = {
+    "arpeggio": _Style(30, (0, 3, 7), "x....... 0121012101210121 b.b.", 1.0, 0.01, 0.4),
+    "bells": _Style(18, (0, 4, 7), "x.x. 2..1..0.", 1.7, 0.002, 1.6),
+    "chorale": _Style(16, (0, 4, 7), "x.x. 2.01 b.b.", 1.4, 0.2, 1.4),
+    "drone": _Style(4, (0, 7, 12), "xxxx 1...2... bbbb", 1.2, 0.5, 4.0),
+    "fuzz": _Style(38, (0, 7, 12), "xxxxxxxx bbbbbbbb b.bb", 0.4, 0.005, 0.35),
+    "groove": _Style(24, (0, 4, 10), "..x..x.. b..b..b.b.b...b.", 1.1, 0.004, 0.25),
+    "march": _Style(
+        28, (0, 4, 7), "xxxx 0..01.2. b.b. 2.222.222.222222", 0.8, 0.04, 0.5
+    ),
+    "pulse": _Style(32, (0, 3, 7), ".x.x.x.x 0..1..2. ..bb..bb bbbb", 0.6, 0.005, 0.2),
+    "shuffle": _Style(
+        26, (0, 4, 10), "x.xx.xx.xx.x 012.10 bbbb 2.22.22.22.2", 1.4, 0.004, 0.3
+    ),
+    "waltz": _Style(56, (0, 4, 7), ".xx 2..0.1 b..", 0.9, 0.03, 0.4),
 }
 
-GENRES: tuple[str, ...] = tuple(_GENRES)
+GENRES: tuple[str, ...] = tuple(_STYLES)
 """The ten genres, in alphabetical order; they differ from GTZAN's."""
 
-_ROOTS = (0, 5, 7, 0)  # Semitones from the key note to the root of the chord, bar by bar.
+# Semitones from the key note to the root of the chord, bar by bar.
+_ROOTS = (0, 5, 7, 0)
 
-# The part for all tracks of each artist; five artists take turns at the tracks of a genre.
+# The part for all tracks of each artist; five artists take turns in each genre.
 _PARTITION_OF_ARTIST = ("train", "test", "train", "valid", "train")
 
 
@@ -48,7 +64,9 @@ def _note(semitones: float, slope: float, attack: float, length: float) -> np.nd
     return y * np.minimum(t / attack, 1) * (1 - t / length) ** 3
 
 
-def make_track(genre: str, number: int, *, seed: int = 0, seconds: float = 30.0) -> np.ndarray:
+def make_track(
+    genre: str, number: int, *, seed: int = 0, seconds: float = 30.0
+) -> np.ndarray:
     """Make one track of the toy corpus.
 
     Parameters
@@ -56,8 +74,8 @@ def make_track(genre: str, number: int, *, seed: int = 0, seconds: float = 30.0)
     genre : str
         One of `GENRES`.
     number : int
-        Number of the track in its genre, from 0. Every genre has five artists; the artist depends
-        only on the number.
+        Number of the track in its genre, from 0. Every genre has five artists; the
+        artist depends only on the number.
     seed : int
         Seed of the corpus. The same genre, number, seed and length give the same track.
     seconds : float
@@ -75,7 +93,7 @@ def make_track(genre: str, number: int, *, seed: int = 0, seconds: float = 30.0)
 
     See Also
     --------
-    gtzan_mfcc.dataset.load_tracks : Makes and uses this corpus if there is no GTZAN.
+    make_corpus : Writes tracks of all genres to a folder.
 
     Examples
     --------
@@ -84,46 +102,60 @@ def make_track(genre: str, number: int, *, seed: int = 0, seconds: float = 30.0)
     """
     n = int(seconds * SAMPLE_RATE)
     stream = [seed, GENRES.index(genre), number % 5]
-    artist, rng = np.random.default_rng([*stream, 0]), np.random.default_rng([*stream, 1 + number])
+    artist = np.random.default_rng([*stream, 0])
+    rng = np.random.default_rng([*stream, 1 + number])
 
     def vary(spread: float, size: int | None = None) -> np.ndarray:
         """Draw a value of the artist plus a deviation of this track."""
         return spread * (artist.normal(size=size) + 0.5 * rng.normal(size=size))
 
-    bars, chord, patterns, *voice = _GENRES[genre]
-    bar, voice = int(60 / bars * 2 ** vary(0.08) * SAMPLE_RATE), voice * 2 ** vary(0.2, 3)
+    # The order of the draws decides how each track sounds.
+    style = _STYLES[genre]
+    bar = int(60 / style.bars_per_minute * 2 ** vary(0.08) * SAMPLE_RATE)
+    voice = np.array([style.slope, style.attack, style.length]) * 2 ** vary(0.2, 3)
     key = rng.integers(-5, 6) + vary(0.1)
-    tones = {"x": chord, "b": (-12,)} | {str(i): (12 + tone,) for i, tone in enumerate(chord)}
+    tones = {"x": style.chord, "b": (-12,)}
+    for number_in_chord, tone in enumerate(style.chord):
+        tones[str(number_in_chord)] = (12 + tone,)
     y = 0.02 * rng.standard_normal(n)
-    for pattern in patterns.split():
+    for pattern in style.patterns.split():
         level = 10 ** (vary(1.5) / 20)
         for i in range(n // bar + 1):
             # One bar in five is a rest, so that segments differ.
-            for step, mark in enumerate(pattern if rng.random() < 0.8 else ""):
+            if rng.random() >= 0.8:
+                continue
+            for step, mark in enumerate(pattern):
                 at = i * bar + step * bar // len(pattern)
                 for tone in tones.get(mark, ()):
-                    sound = level * rng.uniform(0.5, 1) * _note(key + _ROOTS[i % 4] + tone, *voice)
-                    y[at : at + len(sound)] += sound[: max(0, n - at)]
+                    note = _note(key + _ROOTS[i % 4] + tone, *voice)
+                    note *= level * rng.uniform(0.5, 1)
+                    y[at : at + len(note)] += note[: max(0, n - at)]
     # The level is high, because the CNN trains well on MFCCs of this size.
     return np.tanh(0.35 * y / np.sqrt(np.mean(y**2))).astype(np.float32)
 
 
 def make_corpus(
-    folder: str | Path, *, tracks_per_genre: int = 6, seed: int = 0, seconds: float = 15.0
+    folder: str | Path,
+    *,
+    tracks_per_genre: int = 6,
+    seed: int = 0,
+    seconds: float = 15.0,
 ) -> Path:
     """Make the toy corpus in GTZAN's layout, unless it exists.
 
-    Writes ``<folder>/<genre>/<genre>.00000.wav`` and so on (mono, 22,050 Hz, 16 bits), and
-    ``tracks.csv`` (``track``, ``artist``, ``fault_filtered``; no artist is in two parts). The
-    folder appears when it is complete. If several processes call this, one makes the corpus, and
-    the others wait for its lock, ``<folder>.lock``, which is not removed.
+    Writes ``<folder>/<genre>/<genre>.00000.wav`` and so on (mono, 22,050 Hz, 16 bits),
+    and ``tracks.csv`` (``track``, ``artist``, ``fault_filtered``; no artist is in two
+    parts). The folder appears when it is complete. If several processes call this, one
+    makes the corpus, and the others wait for its lock, ``<folder>.lock``, which is not
+    removed.
 
     Parameters
     ----------
     folder : str or Path
         The folder to make. A folder that is not empty is not changed.
     tracks_per_genre : int
-        Number of tracks of each of the ten genres; with five or more, all five artists occur.
+        Number of tracks of each of the ten genres; with five or more, all five artists
+        occur.
     seed : int
         Seed of the tracks.
     seconds : float
@@ -134,23 +166,49 @@ def make_corpus(
     folder : Path
         For `gtzan_mfcc.dataset.load_tracks`.
 
+    Raises
+    ------
+    CacheError
+        If the folder cannot be written to.
+
     See Also
     --------
-    gtzan_mfcc.dataset.load_tracks : Makes and uses this corpus if there is no GTZAN.
+    gtzan_mfcc.notebook.corpus_folder : Makes this corpus if there is no GTZAN.
+
+    Examples
+    --------
+    >>> with TemporaryDirectory() as parent:
+    ...     folder = make_corpus(f"{parent}/toy", tracks_per_genre=1, seconds=0.1)
+    ...     len(list(folder.rglob("*.wav")))
+    10
     """
     folder = Path(folder)
     parent = folder.parent
-    with writing_to(parent), FileLock(f"{folder}.lock"), TemporaryDirectory(dir=parent) as aside:
-        if folder.exists() and any(folder.iterdir()):
+
+    def exists() -> bool:
+        return folder.exists() and any(folder.iterdir())
+
+    with (
+        writing_to(parent),
+        locked(Path(f"{folder}.lock")),
+        TemporaryDirectory(dir=parent) as unfinished,
+    ):
+        if exists():
             return folder
-        made, rows = Path(aside, "made"), ["track,artist,fault_filtered"]
+        made = Path(unfinished, "made")
+        rows = ["track,artist,fault_filtered"]
         for genre in GENRES:
             (made / genre).mkdir(parents=True)
             for number in range(tracks_per_genre):
-                track, artist = f"{genre}.{number:05d}", number % 5
+                track = f"{genre}.{number:05d}"
+                artist = number % 5
                 y = make_track(genre, number, seed=seed, seconds=seconds)
-                wavfile.write(made / genre / f"{track}.wav", SAMPLE_RATE, np.int16(32_767 * y))
-                rows.append(f"{track},{genre}-artist-{artist},{_PARTITION_OF_ARTIST[artist]}")
+                path = made / genre / f"{track}.wav"
+                wavfile.write(path, SAMPLE_RATE, np.int16(32_767 * y))
+                part = _PARTITION_OF_ARTIST[artist]
+                rows.append(f"{track},{genre}-artist-{artist},{part}")
         (made / "tracks.csv").write_text("\n".join(rows) + "\n")
-        made.rename(folder)
+        # On a file system without locks, another process may have made it by now.
+        if not exists():
+            made.rename(folder)
     return folder

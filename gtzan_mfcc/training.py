@@ -1,4 +1,4 @@
-"""Train models: `fit` for any network, and a function for each kind of model of the project."""
+"""Train models: `fit` for any network, and a function for each model of the project."""
 
 import math
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def fit(
     sample_weight: np.ndarray | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Compile and train a classifier with Adam; the defaults are those of the study's CNN.
+    """Compile and train a classifier with Adam, by default as the study trains its CNN.
 
     Parameters
     ----------
@@ -46,8 +46,9 @@ def fit(
     learning_rate : float or Keras schedule
         Learning rate of Adam.
     patience : int, optional
-        Stop if the validation loss has not fallen for this number of epochs, and restore the
-        weights of the best epoch. With None, or without `validation`, all epochs are run.
+        Stop if the validation loss has not fallen for this number of epochs, and
+        restore the weights of the best epoch. With None, or without `validation`, all
+        epochs are run.
     sample_weight : np.ndarray [shape=(n,)], optional
         Weight of each row in the loss; equal by default.
     seed : int
@@ -56,91 +57,189 @@ def fit(
     Returns
     -------
     history : pd.DataFrame
-        One row per epoch, counted from 1: ``accuracy``, ``loss`` and, with `validation`,
-        ``val_accuracy``, ``val_loss``. Training values are means over the epoch, with dropout.
+        One row per epoch, counted from 1: ``accuracy``, ``loss`` and, with
+        `validation`, ``val_accuracy``, ``val_loss``. Training values are means over the
+        epoch, with dropout.
 
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(64, 4))
+    >>> history = fit(models.ann(4, n_genres=2), x, (x[:, 0] > 0).astype(int), epochs=2)
+    >>> list(history), len(history)
+    (['accuracy', 'loss'], 2)
     """
     keras.utils.set_random_seed(seed)
-    # Eight steps per call save time; the weights are the same.
-    adam, loss = keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy"
-    model.compile(adam, loss, metrics=["accuracy"], steps_per_execution=8)
+    model.compile(
+        keras.optimizers.Adam(learning_rate),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        # Several steps per call save time; the weights are the same. PyTorch has none.
+        steps_per_execution=1 if keras.backend.backend() == "torch" else 8,
+    )
     callbacks = []
     if patience is not None and validation is not None:
-        callbacks = [keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)]
-    settings = {"epochs": epochs, "batch_size": batch_size, "callbacks": callbacks, "verbose": 0}
-    settings |= {"validation_data": validation, "sample_weight": sample_weight}
-    fitted = model.fit(x, labels, **settings)
-    return pd.DataFrame(fitted.history, np.add(fitted.epoch, 1)).rename_axis("epoch")
+        stop = keras.callbacks.EarlyStopping(
+            patience=patience, restore_best_weights=True
+        )
+        callbacks.append(stop)
+    fitted = model.fit(
+        x,
+        labels,
+        epochs=epochs,
+        batch_size=batch_size,
+        validation_data=validation,
+        sample_weight=sample_weight,
+        callbacks=callbacks,
+        verbose=0,
+    )
+    epoch = pd.RangeIndex(1, len(fitted.epoch) + 1, name="epoch")
+    return pd.DataFrame(fitted.history, epoch)
 
 
 def fit_network(
     segments: Segments,
-    rows: np.ndarray,
     *,
-    network: str | Callable[..., keras.Model] = models.cnn,
+    network: Callable[..., keras.Model] | keras.Model = models.cnn,
     standardise: bool = False,
     epochs: int = 10,
+    batch_size: int = 64,
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 1e-3,
     seed: int = 0,
-    **settings: object,
 ) -> keras.Model:
-    """Train a network on all rows, with `fit` and without early stopping.
+    """Train a network on all segments, with `fit` and without early stopping.
 
-    Early stopping would need a validation part, and leave fewer rows for training. Under the
-    study's split, it restores the study's CNN of epoch 7 to 11 (notebook 4).
+    Early stopping would need a validation set, and leave fewer segments for training.
+    Under the study's split, it stops the study's CNN after epoch 7 to 11 (notebook 4).
 
     Parameters
     ----------
     segments : Segments
-        From `gtzan_mfcc.extraction.extract_mfcc`, or your own.
-    rows : np.ndarray [shape=(n,), dtype=int]
-        Rows to train on.
-    network : str or function
-        The result of ``to_json()`` of a Keras model: its layers without the weights. Or a function
-        that builds a model from the shape of a row, the number of genres and a keyword ``seed``.
-        The output must be one probability per genre.
+        The training set, from `gtzan_mfcc.extraction.extract_mfcc`, or your own.
+    network : function or keras.Model
+        A function that builds a network, such as `gtzan_mfcc.models.cnn`. It is called
+        with the shape of a row, the number of genres, and ``seed`` by name.
+
+        Or a Keras model, which is copied and not changed. The copy has new weights.
+        Layers without weights to train, such as frozen ones, keep theirs. A layer that
+        learns from data by ``adapt`` is adapted to the training set.
     standardise : bool
         Also pass ``mean`` and ``variance`` of the rows to the function.
-    epochs : int
-        Number of epochs.
+    epochs, batch_size, learning_rate
+        As for `fit`.
     seed : int
         Seed of the weights and the training.
-    **settings
-        Passed to `fit`.
 
     Returns
     -------
     model : keras.Model
+        Its output is one probability per genre.
+
+    Raises
+    ------
+    ModelError
+        If the output of the network is not one probability per genre, or if a Keras
+        model cannot be copied without a loss.
 
     See Also
     --------
     Notebook ``6_leakage`` introduces this helper.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"track": range(16), "genre": ["jazz", "rock"] * 8})
+    >>> x = np.random.default_rng(0).normal(size=(16, 130, 13)).astype(np.float32)
+    >>> fit_network(Segments(x, table), epochs=1).output_shape
+    (None, 2)
     """
-    x = segments.mfcc[rows]
+    x = segments.x
+    n_genres = len(segments.genres)
     keras.utils.set_random_seed(seed)
-    if isinstance(network, str):
-        model = keras.models.model_from_json(network)
+    if isinstance(network, keras.Model):
+        if standardise:
+            raise ValueError("standardise is for functions; add a Normalization layer.")
+        model = _untrained(network, x)
+    elif standardise:
+        mean = x.mean(axis=0)
+        variance = x.var(axis=0)
+        model = network(*x.shape[1:], n_genres, seed=seed, mean=mean, variance=variance)
     else:
-        scale = {"mean": x.mean(axis=0), "variance": x.var(axis=0)} if standardise else {}
-        model = network(*x.shape[1:], len(segments.genres), seed=seed, **scale)
-    fit(model, x, segments.labels[rows], epochs=epochs, seed=seed, **settings)
+        model = network(*x.shape[1:], n_genres, seed=seed)
+    # Find out before the training, which may take hours.
+    output = keras.ops.convert_to_numpy(model(x[:1]))
+    models.check_probabilities(output, n_genres)
+    fit(
+        model,
+        x,
+        segments.labels,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
     return model
 
 
-def fit_svm(segments: Segments, rows: np.ndarray, *, c: float = 10.0) -> Pipeline:
+def _untrained(model: keras.Model, x: np.ndarray) -> keras.Model:
+    """Copy a Keras model with new weights, as `fit_network` describes."""
+    copy = keras.models.clone_model(model)
+    copy(x[:1])  # A model without an Input layer has no weights before its first call.
+    for old, new in zip(_layers(model), _layers(copy), strict=True):
+        if not old.weights:
+            continue
+        if hasattr(old, "adapt"):
+            _adapt(new, copy, x)
+        elif not old.trainable_weights:
+            new.set_weights(old.get_weights())
+        elif not isinstance(old, keras.layers.BatchNormalization):
+            _check_same(old, new)
+    return copy
+
+
+def _check_same(old: keras.Layer, new: keras.Layer) -> None:
+    """Raise an error if weights that are not trained differ."""
+    for before, after in zip(old.non_trainable_weights, new.non_trainable_weights):
+        before = keras.ops.convert_to_numpy(before)
+        after = keras.ops.convert_to_numpy(after)
+        if not np.array_equal(before, after):
+            raise models.ModelError(
+                f"layer {old.name} has weights that are not trained, and that a copy "
+                "would lose; pass a function that builds the network."
+            )
+
+
+def _layers(model: keras.Model) -> list[keras.Layer]:
+    """List the layers of a model, and of the models in it."""
+    layers = []
+    for layer in model.layers:
+        layers += _layers(layer) if isinstance(layer, keras.Model) else [layer]
+    return layers
+
+
+def _adapt(layer: keras.Layer, model: keras.Model, x: np.ndarray) -> None:
+    """Adapt a layer of `model` to its input, where `x` is the input of the model."""
+    if layer not in model.layers or not model.inputs:
+        raise models.ModelError(
+            f"layer {layer.name} is in a part of the model, so it cannot be adapted; "
+            "put it into the outer model, or pass a function that builds the network."
+        )
+    before = keras.Model(model.inputs, layer.input)
+    layer.adapt(before.predict(x, verbose=0))
+
+
+def fit_svm(segments: Segments, *, c: float = 10.0) -> Pipeline:
     """Train a support vector machine on statistics of the MFCCs of each segment.
 
-    Its input is `gtzan_mfcc.features.mfcc_statistics`, standardised. The kernel is a radial basis
-    function.
+    Its input is `gtzan_mfcc.features.mfcc_statistics`, standardised. The kernel is a
+    radial basis function.
 
     Parameters
     ----------
     segments : Segments
-        From `gtzan_mfcc.extraction.extract_mfcc`.
-    rows : np.ndarray [shape=(n,), dtype=int]
-        Rows to train on.
+        The training set, from `gtzan_mfcc.extraction.extract_mfcc`.
     c : float
         Regularisation parameter: a lower value means stronger regularisation.
 
@@ -152,27 +251,34 @@ def fit_svm(segments: Segments, rows: np.ndarray, *, c: float = 10.0) -> Pipelin
     See Also
     --------
     Notebook ``6_leakage`` introduces this helper.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"track": range(16), "genre": ["jazz", "rock"] * 8})
+    >>> x = np.random.default_rng(0).normal(size=(16, 130, 13)).astype(np.float32)
+    >>> classifier = fit_svm(Segments(x, table))
+    >>> classifier.predict(x[:2])
+    array([0, 1])
     """
     statistics = FunctionTransformer(features.mfcc_statistics)
     classifier = make_pipeline(statistics, StandardScaler(), SVC(C=c))
-    return classifier.fit(segments.mfcc[rows], segments.labels[rows])
+    return classifier.fit(segments.x, segments.labels)
 
 
 def fit_statistics_mlp(
-    segments: Segments, rows: np.ndarray, *, members: int = 3, epochs: int = 25, seed: int = 0
+    segments: Segments, *, members: int = 3, epochs: int = 25, seed: int = 0
 ) -> keras.Model:
-    """Train several `gtzan_mfcc.models.mlp` on statistics of MFCCs, and average their outputs.
+    """Train several `gtzan_mfcc.models.mlp` on statistics of MFCCs, as one model.
 
-    The learning rate of Adam falls from 0.002 to 0 along a cosine. A batch has 256 rows, or fewer
-    if an epoch would have less than 16 batches. All epochs are run, so no validation part is
-    needed. All genres have the same weight, and so do all tracks of a genre.
+    The learning rate of Adam falls from 0.002 to 0 along a cosine. A batch has 256
+    rows, or fewer if an epoch would have less than 16 batches. All epochs are run, so
+    no validation set is needed. All genres have the same weight, and so do all tracks
+    of a genre.
 
     Parameters
     ----------
     segments : Segments
-        From `gtzan_mfcc.extraction.extract_mfcc`.
-    rows : np.ndarray [shape=(n,), dtype=int]
-        Rows to train on.
+        The training set, from `gtzan_mfcc.extraction.extract_mfcc`.
     members : int
         Number of networks.
     epochs : int
@@ -188,20 +294,50 @@ def fit_statistics_mlp(
     See Also
     --------
     Notebook ``6_leakage`` introduces this helper.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"track": range(16), "genre": ["jazz", "rock"] * 8})
+    >>> x = np.random.default_rng(0).normal(size=(16, 130, 13)).astype(np.float32)
+    >>> fit_statistics_mlp(Segments(x, table), members=1, epochs=1).output_shape
+    (None, 2)
     """
-    x, labels = segments.mfcc[rows], segments.labels[rows]
-    statistics = models.statistics(*x.shape[1:], mean=x.mean((0, 1)), variance=x.var((0, 1)))
+    x = segments.x
+    labels = segments.labels
+    mean = x.mean(axis=(0, 1))
+    variance = x.var(axis=(0, 1))
+    statistics = models.statistics(*x.shape[1:], mean=mean, variance=variance)
     # Compute the statistics once, not in each epoch: they have no trainable weights.
     x = statistics.predict(x, batch_size=512, verbose=0)
-    track = segments.table["track"].iloc[rows]
-    weight = 1 / track.map(track.value_counts()).to_numpy(float)
-    weight *= len(x) / len(np.unique(labels)) / np.bincount(labels, weight)[labels]
-    batch = int(np.clip(len(x) / 16, 8, 256))
-    schedule = keras.optimizers.schedules.CosineDecay(2e-3, epochs * math.ceil(len(x) / batch))
-    sizes = x.shape[1], segments.mfcc.shape[2] - 1, len(segments.genres)
-    settings = {"learning_rate": schedule, "batch_size": batch, "sample_weight": weight}
-    seeds = range(seed * 1000, seed * 1000 + members)
-    networks = [models.mlp(*sizes, seed=each) for each in seeds]
-    for each, network in zip(seeds, networks):
-        fit(network, x, labels, epochs=epochs, seed=each, **settings)
+    weight = _balanced_weights(segments.table["track"], labels)
+    batch_size = int(np.clip(len(x) / 16, 8, 256))
+    steps = epochs * math.ceil(len(x) / batch_size)
+    networks = []
+    for seed_of_member in range(seed * 1000, seed * 1000 + members):
+        network = models.mlp(
+            n_statistics=x.shape[1],
+            n_means=segments.x.shape[2] - 1,
+            n_genres=len(segments.genres),
+            seed=seed_of_member,
+        )
+        fit(
+            network,
+            x,
+            labels,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=keras.optimizers.schedules.CosineDecay(2e-3, steps),
+            sample_weight=weight,
+            seed=seed_of_member,
+        )
+        networks.append(network)
     return models.average(statistics, networks)
+
+
+def _balanced_weights(track: pd.Series, labels: np.ndarray) -> np.ndarray:
+    """Weigh rows so that all genres count the same, and all tracks of a genre, too."""
+    # All rows of a track together count 1.
+    weight = 1 / track.map(track.value_counts()).to_numpy(float)
+    tracks_of_genre = np.bincount(labels, weight)[labels]
+    rows_per_genre = len(labels) / len(np.unique(labels))
+    return weight * (rows_per_genre / tracks_of_genre)

@@ -133,7 +133,9 @@ TABLES = {
         *(
             f"{name} | "
             + " | ".join(f"{{card_{model}_{split}[track]}}" for model in CARDS.values())
-            for name, split in (SPLITS | {"the leak: first minus third row": "leak"}).items()
+            for name, split in (
+                SPLITS | {"the leak: first minus third row": "leak"}
+            ).items()
         ),
     ],
     "differences": [
@@ -214,7 +216,9 @@ def shown(entry: dict) -> dict[str, str]:
         if f"{key}_interval" in cells:
             cells[key] = f"{cells[f'{key}_accuracy']} ({cells[f'{key}_interval']})"
     corpus = "1,000 tracks" if entry["corpus"] == "GTZAN" else entry["corpus"]
-    return cells | {"corpus": corpus.removeprefix("GTZAN, ").replace(" of its 1,000", "")}
+    return cells | {
+        "corpus": corpus.removeprefix("GTZAN, ").replace(" of its 1,000", "")
+    }
 
 
 def number(key: str, value: float | list[float]) -> str:
@@ -231,4 +235,6 @@ def number(key: str, value: float | list[float]) -> str:
 if __name__ == "__main__":
     results = json.loads(Path("snapshots/results.json").read_text(encoding="utf-8"))
     for page in map(Path, PAGES):
-        page.write_text(fill_in(page.read_text(encoding="utf-8"), results), encoding="utf-8")
+        page.write_text(
+            fill_in(page.read_text(encoding="utf-8"), results), encoding="utf-8"
+        )

@@ -11,7 +11,9 @@ SHARED = PROJECT.parent / "shared" / "gtzan"
 
 def quick_network(frames=130, n_mfcc=13, n_genres=3, seed=0):
     """Make a small untrained network whose output depends on every frame."""
-    from gtzan_mfcc._keras import keras  # Import TensorFlow only for the tests that need it.
+    from gtzan_mfcc._keras import (
+        keras,
+    )  # Import TensorFlow only for the tests that need it.
 
     keras.utils.set_random_seed(seed)
     layers = keras.layers
@@ -31,7 +33,7 @@ GTZAN = Path(os.environ["GTZAN_DIR"]).parent if os.environ.get("GTZAN_DIR") else
 
 @pytest.fixture(autouse=True)
 def _no_traces(monkeypatch, tmp_path_factory):
-    """Hide the user's corpus from the tests, and let them write to a temporary folder."""
+    """Hide the user's corpus from the tests; let them write to a temporary folder."""
     for name in ("GTZAN_DIR", "SNAPSHOTS_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BUILD_DIR", str(tmp_path_factory.mktemp("build")))
@@ -43,7 +45,9 @@ def reference() -> Path:
     for folder in filter(None, (GTZAN, SHARED)):
         if (folder / "lossless").is_dir() and (folder / "reference").is_dir():
             return folder
-    pytest.skip("no lossless tracks and reference tables beside GTZAN_DIR or in ../shared/gtzan")
+    pytest.skip(
+        "no lossless tracks and reference tables beside GTZAN_DIR or in ../shared/gtzan"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -56,11 +60,13 @@ def toy_corpus(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def tone() -> np.ndarray:
-    """Make 3.5 s of a chord that fades, with some noise, for which all features are defined."""
+    """Make 3.5 s of a chord that fades, with some noise: all features are defined."""
     seconds = np.arange(int(3.5 * 22_050)) / 22_050
     chord = sum(np.sin(2 * np.pi * f * seconds) for f in (220, 277.2, 329.6))
     noise = np.random.default_rng(0).standard_normal(len(seconds))
-    return (0.2 * chord * np.exp(-(seconds % 0.5) * 4) + 0.01 * noise).astype(np.float32)
+    return (0.2 * chord * np.exp(-(seconds % 0.5) * 4) + 0.01 * noise).astype(
+        np.float32
+    )
 
 
 @pytest.fixture

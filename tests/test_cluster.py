@@ -12,7 +12,9 @@ from distributed import Client, LocalCluster
 from gtzan_mfcc import audio, augmentation, dataset, extraction
 
 
-def test_workers_of_a_cluster_make_the_same_bytes_even_if_one_dies(tmp_path, monkeypatch):
+def test_workers_of_a_cluster_make_the_same_bytes_even_if_one_dies(
+    tmp_path, monkeypatch
+):
     # Enough tracks that some are still waiting when the first is done.
     (tmp_path / "corpus" / "noise").mkdir(parents=True)
     for k in range(16):
@@ -24,7 +26,11 @@ def test_workers_of_a_cluster_make_the_same_bytes_even_if_one_dies(tmp_path, mon
     def extract(name, n_jobs):
         cache = tmp_path / name
         extraction.extract_mfcc(
-            tracks, augmentations=augmentation.STUDY, n_jobs=n_jobs, cache=cache, progress=False
+            tracks,
+            augmentations=augmentation.STUDY,
+            n_jobs=n_jobs,
+            cache=cache,
+            progress=False,
         )
         return {path.name: path.read_bytes() for path in cache.rglob("*.npy")}
 

@@ -1,27 +1,21 @@
+import os
 from functools import partial
+from pathlib import Path
 
+import audiomentations
+import librosa
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 
 from gtzan_mfcc import audio, augmentation, dataset, extraction, features
+from gtzan_mfcc.extraction import Segments
+from gtzan_mfcc.features import Settings
 
-
-@pytest.fixture
-def cache(tmp_path):
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def extract(cache):
-    """Run extract_mfcc in this process, without a progress bar, with a new cache."""
-    return partial(extraction.extract_mfcc, n_jobs=1, cache=cache, progress=False)
-
-
-@pytest.fixture
-def extract_features(cache):
-    return partial(extraction.extract_features, n_jobs=1, cache=cache, progress=False)
+# In this process, without a progress bar.
+extract = partial(extraction.extract_mfcc, n_jobs=1, progress=False)
+extract_features = partial(extraction.extract_features, n_jobs=1, progress=False)
 
 
 @pytest.fixture
@@ -29,81 +23,168 @@ def tracks(small_corpus) -> pd.DataFrame:
     return dataset.load_tracks(small_corpus)
 
 
-def segments_of(path):
-    return np.concatenate(list(audio.segments(audio.load(path))))
-
-
-def test_segments_are_in_the_order_of_the_tracks(extract, tracks):
+def test_segments_are_in_the_order_of_the_tracks(tracks):
     segments = extract(tracks[::-1])
-    assert segments.mfcc.shape == (8, 130, 13)
-    assert segments.mfcc.dtype == np.float32
-    assert set(segments.table) == {*tracks.drop(columns="path"), "segment", "augmentation"}
-    assert segments.table["track"].to_list() == list(np.repeat(tracks["track"][::-1], 2))
+    assert segments.x.shape == (8, 130, 13)
+    assert segments.x.dtype == np.float32
+    assert set(segments.table) == {*tracks, "segment", "start", "augmentation"}
+    names = [track for track in tracks["track"][::-1] for _ in range(2)]
+    assert segments.table["track"].to_list() == names
     assert segments.table["segment"].to_list() == [0, 1] * 4
+    assert segments.table["start"].to_list() == [0, 3] * 4
     assert set(segments.table["augmentation"]) == {"original"}
     assert segments.genres == ["loud", "quiet"]
     assert segments.labels.tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert segments.settings == Settings()
+    assert len(segments) == 8
     assert len(segments.left_out) == 0
     # Genres without tracks in the selection are left out.
     assert extract(tracks[tracks["genre"] == "quiet"]).genres == ["quiet"]
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"n_mfcc": 20, "n_fft": 1024, "hop_length": 1000}], ids=str
-)
-def test_copies_follow_the_originals_track_by_track(extract, small_corpus, settings):
-    copies = ("original", "white_noise", "pitch_scale", "random_gain")
-    # Long enough for three blocks; the draws continue from one to the next.
-    path = small_corpus / "loud" / "loud.00001.wav"
-    soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, 75 * 22_050), 22_050)
+def test_copies_follow_the_originals_track_by_track(small_corpus):
+    # The second is long enough for three blocks; draws continue from block to block.
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 75 * 22_050)
+    soundfile.write(small_corpus / "loud" / "loud.00001.wav", noise, 22_050)
     tracks = dataset.load_tracks(small_corpus)[:2]
-    segments = extract(tracks, augmentations=copies[1:], seed=3, **settings)
-    assert segments.table["track"].to_list() == ["loud.00000"] * 8 + ["loud.00001"] * 100
-    assert segments.table["segment"].to_list() == [*range(2)] * 4 + [*range(25)] * 4
-    of_track = [*np.repeat(copies, 2), *np.repeat(copies, 25)]
-    assert segments.table["augmentation"].to_list() == of_track
-    y = segments_of(path)
-    for copy, mfcc in zip(copies, np.split(segments.mfcc[8:], 4)):
-        seed = augmentation.track_generator("loud.00001", copy, seed=3)
-        heard = y if copy == "original" else augmentation.AUGMENTATIONS[copy](y, seed=seed)
-        np.testing.assert_allclose(mfcc, features.mfcc(heard, **settings), atol=1e-3)
+    segments = extract(tracks, augmentations=["white_noise", "pitch_scale"], seed=3)
+    y = audio.load(tracks["path"][1]).reshape(25, 66_150)
+    k = 6
+    for copy in ("original", "white_noise", "pitch_scale"):
+        rows = slice(k, k + 25)
+        assert set(segments.table["track"][rows]) == {"loud.00001"}
+        assert set(segments.table["augmentation"][rows]) == {copy}
+        assert segments.table["segment"][rows].to_list() == list(range(25))
+        rng = augmentation.track_generator("loud.00001", copy, seed=3)
+        augment = augmentation.AUGMENTATIONS.get(copy, lambda y, seed: y)
+        expected = features.mfcc(augment(y, seed=rng))
+        np.testing.assert_allclose(segments.x[rows], expected, atol=1e-3)
+        k += 25
 
 
-def test_copies_by_functions_of_ones_own(extract, tracks):
-    own = {"noisy": partial(augmentation.white_noise, factors=[1])}
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(sample_rate=16_000, seconds=5, hop_length=256, n_mels=64),
+        Settings(sample_rate=44_100, seconds=2, n_fft=4096, hop_length=1000, n_mfcc=20),
+    ],
+    ids=["16 kHz", "44.1 kHz"],
+)
+def test_with_other_settings_the_mfccs_of_all_copies_are_librosas(tracks, settings):
+    segments = extract(tracks[:1], settings, augmentations=augmentation.AUGMENTATIONS)
+    rate = settings.sample_rate
+    length = int(settings.seconds * rate)
+    signal = librosa.load(tracks["path"][0], sr=rate)[0]
+    n = len(signal) // length
+    batch = signal[: n * length].reshape(n, length)
+    for copy, rows in segments.table.groupby("augmentation").indices.items():
+        y = batch
+        if copy != "original":
+            rng = augmentation.track_generator("loud.00000", copy, seed=0)
+            y = augmentation.AUGMENTATIONS[copy](batch, seed=rng, sample_rate=rate)
+        for x, signal in zip(segments.x[rows], y, strict=True):
+            expected = librosa.feature.mfcc(
+                y=signal,
+                sr=rate,
+                n_fft=settings.n_fft,
+                hop_length=settings.hop_length,
+                n_mels=settings.n_mels,
+                n_mfcc=settings.n_mfcc,
+            )
+            assert x.shape == (settings.frames, settings.n_mfcc)
+            np.testing.assert_allclose(x, expected.T, atol=2e-3)
+
+
+def test_overlapping_segments_say_where_they_start(tracks):
+    segments = extract(tracks[:1], hop_seconds=1.5)
+    assert segments.table["start"].to_list() == [0, 1.5, 3]
+    y = audio.load(tracks["path"][0])[33_075 : 33_075 + 66_150]
+    np.testing.assert_allclose(segments.x[1], features.mfcc(y), atol=1e-3)
+
+
+def test_own_augmentations_get_one_signal(tracks):
+    def by_seed(y, seed, sample_rate):
+        return y + 0.01 * seed.normal(size=len(y)) * (sample_rate == 22_050)
+
+    own = {"backwards": lambda y: y[::-1], "by seed": by_seed}
     segments = extract(tracks[:1], augmentations=own, seed=3)
-    assert segments.table["augmentation"].to_list() == ["original"] * 2 + ["noisy"] * 2
-    rng = augmentation.track_generator("loud.00000", "noisy", seed=3)
-    noisy = own["noisy"](segments_of(tracks.loc[0, "path"]), seed=rng)
-    np.testing.assert_allclose(segments.mfcc[2:], features.mfcc(noisy), atol=1e-3)
+    copies = ["original", "original", "backwards", "backwards", "by seed", "by seed"]
+    assert segments.table["augmentation"].to_list() == copies
+    batch = np.concatenate(list(audio.segments(audio.load(tracks["path"][0]))))
+    rng = augmentation.track_generator("loud.00000", "by seed", seed=3)
+    drawn = augmentation.augment(by_seed, batch, seed=rng)
+    for x, y in ((segments.x[2:4], batch[:, ::-1]), (segments.x[4:], drawn)):
+        np.testing.assert_allclose(x, features.mfcc(y), atol=1e-3)
+    with pytest.raises(ValueError, match=r"\(33075,\) .*\(66150,\)"):
+        extract(tracks, augmentations={"half": lambda y: y[::2]})
 
 
-@pytest.mark.parametrize("rows", [[6, 1], [False, True] + 4 * [False] + [True, False]], ids=str)
-def test_select_keeps_rows_of_array_and_table_together(extract, tracks, rows):
-    segments, rows = extract(tracks), np.array(rows)
-    selected = segments.select(rows)
-    np.testing.assert_array_equal(selected.mfcc, segments.mfcc[rows])
-    expected = segments.table[rows] if rows.dtype == bool else segments.table.iloc[rows]
-    pd.testing.assert_frame_equal(selected.table, expected.reset_index(drop=True))
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"augmentations": ["reverb"]}, "no augmentation reverb; there are random_g"),
+        ({"augmentations": ["mp3", "mp3"]}, "two copies have the same name"),
+        ({"augmentations": {"original": augmentation.clip}}, "or one is original"),
+        ({"hop_seconds": 0}, "hop_seconds is 0; take up to 3"),
+        ({"hop_seconds": 3.1}, "hop_seconds is 3.1; take up to 3"),
+    ],
+)
+def test_settings_are_checked_before_the_work(tracks, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        extract(tracks, cache=tmp_path / "cache", **change)
+    assert not (tmp_path / "cache").exists()
 
 
-BAD_FILES = {
-    "cut short": ("cut.wav", lambda path: path.write_bytes(path.read_bytes()[:100_000])),
-    "copy or download it again": ("empty.wav", lambda path: path.write_bytes(b"")),
-    "the study left it out too": ("jazz.00054.wav", lambda path: path.write_bytes(b"RIFF")),
-    "no such file": ("missing.wav", lambda path: path.unlink()),
-    "samples of sound": ("short.wav", lambda path: soundfile.write(path, [0.1], 22_050)),
-    "not a sound file": ("text.wav", lambda path: path.write_text("la la la")),
-}  # fmt: skip
+def test_files_need_no_table_and_no_genre(tracks):
+    files = tracks["path"].to_list()
+    whole = extract(tracks)
+    for some in (files, list(map(Path, files))):
+        segments = extract(some)
+        np.testing.assert_array_equal(segments.x, whole.x)
+        assert segments.table["track"].unique().tolist() == files
+        assert "genre" not in segments.table
+    assert len(extract(files[0])) == 2
+    with pytest.raises(ValueError, match="some segments have no genre"):
+        segments.labels  # noqa: B018
+    table, _ = extract_features(files[:1])
+    assert table["filename"].to_list() == [f"{files[0]}.{k}.wav" for k in range(2)]
+    assert table["label"].isna().all()
+    partly = tracks.assign(genre=[None, "b", "c", "d"])
+    assert extract(partly).table["genre"].to_list()[1:3] == [np.nan, "b"]
+
+
+def test_names_that_occur_twice_are_refused_and_numbers_are_names(tracks):
+    with pytest.raises(ValueError, match="two tracks have the name a; give each"):
+        extract(tracks.assign(track=["a", "b", "c", "a"]))
+    with pytest.raises(ValueError, match="no column path; there are track, genre"):
+        extract(tracks[["track", "genre"]])
+    numbered = extract(tracks.assign(track=[5, 6, 7, 8]), augmentations=["mp3"])
+    assert numbered.table["track"].unique().tolist() == [5, 6, 7, 8]
+
+
+# The name of a bad file, how to spoil it, and what the reason must say.
+BAD_FILES = [
+    ("cut.wav", lambda path: os.truncate(path, 100_000), "cut short"),
+    ("empty.wav", lambda path: os.truncate(path, 0), "copy or download it again"),
+    ("jazz.00054.wav", lambda path: os.truncate(path, 4), "the study left it out too"),
+    ("missing.wav", Path.unlink, "no such file"),
+    (
+        "short.wav",
+        lambda path: soundfile.write(path, [0.1], 22_050),
+        "samples of sound",
+    ),
+    ("text.wav", lambda path: path.write_text("la la la"), "not a sound file"),
+]
 
 
 @pytest.fixture
 def spoiled_tracks(small_corpus, tone) -> pd.DataFrame:
     """Make two good tracks of each genre, and in `loud` one bad file of each kind."""
-    for name, _ in BAD_FILES.values():
+    for name, _, _ in BAD_FILES:
         soundfile.write(small_corpus / "loud" / name, tone, 22_050)
+    (small_corpus / "quiet" / "cover.jpg").touch()
     tracks = dataset.load_tracks(small_corpus)
-    for name, spoil in BAD_FILES.values():
+    for name, spoil, _ in BAD_FILES:
         spoil(small_corpus / "loud" / name)
     return tracks
 
@@ -112,117 +193,154 @@ def is_bad(tracks):
     return ~tracks["track"].str.contains(r"d\.0000[01]|quiet")
 
 
-def test_bad_files_are_left_out_with_their_reasons(extract, spoiled_tracks):
+@pytest.mark.parametrize("kind", [str, Path])
+def test_bad_files_are_left_out_with_their_reasons(spoiled_tracks, kind):
     bad = is_bad(spoiled_tracks)
+    spoiled_tracks["path"] = spoiled_tracks["path"].astype(object).map(kind)
     segments = extract(spoiled_tracks)
-    assert segments.left_out["track"].to_list() == spoiled_tracks["track"][bad].to_list()
-    for path, reason, finding in zip(
-        segments.left_out["path"], segments.left_out["reason"], BAD_FILES
-    ):
+    left_out = segments.left_out
+    assert left_out["track"].to_list() == spoiled_tracks["track"][bad].to_list()
+    for path, reason, bad_file in zip(left_out["path"], left_out["reason"], BAD_FILES):
         assert reason.startswith(f"{path}: ")
-        assert finding in reason
-    assert segments.left_out["reason"].str.contains("the study left it out").sum() == 1
+        assert bad_file[2] in reason
+    assert left_out["reason"].str.contains("the study left it out").sum() == 1
     clean = extract(spoiled_tracks[~bad])
-    np.testing.assert_array_equal(segments.mfcc, clean.mfcc)
+    np.testing.assert_array_equal(segments.x, clean.x)
     pd.testing.assert_frame_equal(segments.table, clean.table)
 
 
-def test_files_that_are_no_tracks_are_left_out_too(extract, extract_features, small_corpus):
-    for name in ("cover.jpg", "loud.00000.mp3"):
-        (small_corpus / "loud" / name).touch()
-    tracks = dataset.load_tracks(small_corpus)
-    ignored = pd.DataFrame(tracks.attrs["ignored"])
-    assert ignored["track"].to_list() == ["loud.00000", "loud/cover"]
-    for left_out in (extract(tracks, strict=True).left_out, extract_features(tracks)[1]):
-        pd.testing.assert_frame_equal(left_out, ignored, check_dtype=False)
+def test_only_files_that_were_asked_for_are_left_out(spoiled_tracks):
+    quiet = spoiled_tracks[spoiled_tracks["genre"] == "quiet"]
+    assert len(extract(quiet, strict=True).left_out) == 0
+    assert len(extract_features(quiet)[1]) == 0
 
 
-@pytest.mark.parametrize("how", ["extract", "extract_features"])
-def test_strict_raises_at_the_first_bad_file(spoiled_tracks, request, how):
-    extract, bad = request.getfixturevalue(how), is_bad(spoiled_tracks)
-    with pytest.raises(audio.AudioError, match=r"cut\.wav: cut short"):
-        extract(spoiled_tracks, strict=True)
-    extract(spoiled_tracks)
-    with pytest.raises(audio.AudioError, match=r"cut\.wav: cut short"):
-        extract(spoiled_tracks, strict=True)
+@pytest.mark.parametrize("extract", [extract, extract_features])
+def test_strict_raises_at_the_first_bad_file(spoiled_tracks, tmp_path, extract):
+    bad = is_bad(spoiled_tracks)
+    for _ in range(2):
+        with pytest.raises(audio.AudioError, match=r"cut\.wav: cut short"):
+            extract(spoiled_tracks, strict=True, cache=tmp_path)
     extract(spoiled_tracks[~bad], strict=True)
 
 
-@pytest.mark.parametrize("how", ["extract", "extract_features"])
-def test_nothing_that_can_be_used_raises(spoiled_tracks, request, how):
-    extract, bad = request.getfixturevalue(how), spoiled_tracks[is_bad(spoiled_tracks)][:3]
-    for _ in range(2):
-        with pytest.raises(audio.AudioError, match=r"none of 3 tracks can be used; .*cut\.wav: "):
-            extract(bad)
-    with pytest.raises(audio.AudioError, match="the track table is empty"):
-        extract(bad[:0])
+@pytest.mark.parametrize("extract", [extract, extract_features])
+def test_nothing_that_can_be_used_raises(spoiled_tracks, extract):
+    bad = spoiled_tracks[is_bad(spoiled_tracks)][:3]
+    message = r"none of 3 tracks can be used; .*cut\.wav: "
+    with pytest.raises(audio.AudioError, match=message):
+        extract(bad)
+    for nothing in (bad[:0], []):
+        with pytest.raises(audio.AudioError, match="the track table is empty"):
+            extract(nothing)
 
 
-def test_facts_of_the_tracks_are_never_out_of_date(extract, extract_features, tracks):
-    extract(tracks)
-    extract_features(tracks)
+def test_facts_of_the_tracks_are_never_out_of_date(tracks, tmp_path):
+    extract(tracks, cache=tmp_path)
+    extract_features(tracks, cache=tmp_path)
     tracks = tracks.assign(artist="somebody", genre=pd.Categorical(["x", "y"] * 2))
-    segments = extract(tracks)
+    segments = extract(tracks, cache=tmp_path)
     assert set(segments.table["artist"]) == {"somebody"}
     assert segments.genres == ["x", "y"]
-    assert extract_features(tracks)[0]["label"].to_list() == ["x", "x", "y", "y"] * 2
+    labels = extract_features(tracks, cache=tmp_path)[0]["label"]
+    assert labels.to_list() == ["x", "x", "y", "y"] * 2
 
 
-def test_the_default_cache_is_in_the_build_folder(tracks):
-    extraction.extract_mfcc(tracks[:1], n_jobs=1, progress=False)
-    assert len(list((dataset.build_dir() / "cache").glob("mfcc-*.npy"))) == 1
+def test_the_number_of_workers_and_the_order_of_tracks_change_no_byte(
+    spoiled_tracks, tmp_path
+):
+    shift = audiomentations.Shift(p=1.0)
+    copies = {
+        **augmentation.AUGMENTATIONS,
+        "shift": shift,
+        "compose": audiomentations.Compose([shift], p=0.5),
+        "own": lambda y, seed: y + np.random.rand(len(y)) * seed.random(),
+    }
 
+    def compute(name, tracks, n_jobs):
+        cache = tmp_path / name
+        x = extract(tracks, augmentations=copies, n_jobs=n_jobs, cache=cache).x
+        extract_features(tracks, n_jobs=n_jobs, cache=cache)
+        files = cache.glob("**/*.npy")
+        return x, {path.name: path.read_bytes() for path in files}
 
-def test_names_of_augmentations_are_checked_before_the_work(extract, tracks, cache):
-    with pytest.raises(ValueError, match="no augmentation reverb; there are random_gain"):
-        extract(tracks, augmentations=["reverb"])
-    assert not cache.exists()
-
-
-def test_the_number_of_workers_and_the_order_of_tracks_change_no_byte(spoiled_tracks, tmp_path):
-    def all_files(name, tracks, n_jobs):
-        settings = {"n_jobs": n_jobs, "cache": tmp_path / name, "progress": False}
-        extraction.extract_mfcc(tracks, augmentations=augmentation.AUGMENTATIONS, **settings)
-        extraction.extract_features(tracks, **settings)
-        return {path.name: path.read_bytes() for path in tmp_path.glob(f"{name}/**/*.npy")}
-
-    one = all_files("one", spoiled_tracks, 1)
-    assert one == all_files("two", spoiled_tracks, 2)
-    back = all_files("back", spoiled_tracks[::-1], 1)
-    assert len(one.keys() & back.keys()) == 2 * 10  # All except the two joined arrays.
-    assert all(one[name] == back[name] for name in one.keys() & back.keys())
+    x, one = compute("one", spoiled_tracks, 1)
+    other, two = compute("two", spoiled_tracks, 2)
+    np.testing.assert_array_equal(x, other)
+    assert one == two
+    other, back = compute("back", spoiled_tracks[::-1], 1)
+    by_track = x.reshape(4, -1, 130, 13)
+    np.testing.assert_array_equal(by_track[::-1], other.reshape(by_track.shape))
+    kept = {name for name in one if not name.startswith("features")}
+    assert len(kept) == 4 * (len(copies) + 1)  # Not the own, but the features.
+    assert all(one[name] == back[name] for name in kept)
 
 
 @pytest.mark.parametrize("whole_tracks", [False, True], ids=["3 s", "30 s"])
-def test_features_are_in_the_form_of_kaggles_tables(
-    extract_features, tracks, tmp_path, monkeypatch, whole_tracks
-):
-    path = tmp_path / "mine.csv"
+def test_features_are_in_the_form_of_kaggles_tables(tracks, tmp_path, whole_tracks):
     table, left_out = extract_features(tracks, whole_tracks=whole_tracks)
-    table.to_csv(path, index=False)
     assert list(table) == ["filename", "length", *features.FEATURE_NAMES, "label"]
-    if whole_tracks:
-        names, length, start = [f"{track}.wav" for track in tracks["track"]], 154_350, 0
-    else:
-        names = [f"{track}.{k}.wav" for track in tracks["track"] for k in range(2)]
-        length, start = 66_149, 66_150
-    assert table["filename"].to_list() == names
-    assert set(table["length"]) == {length}
-    assert table["label"].to_list() == list(np.repeat(["loud", "quiet"], len(names) // 2))
     assert len(left_out) == 0
-    row = 0 if whole_tracks else 1
-    y = audio.load(tracks.loc[0, "path"])[start : start + length]
-    ours = table.loc[row, features.FEATURE_NAMES].astype(float)
-    np.testing.assert_allclose(ours, features.tabular_features(y), rtol=1e-4)
+    y = audio.load(tracks["path"][0])
+    if whole_tracks:
+        assert table["filename"][0] == "loud.00000.wav"
+        assert table["length"].to_list() == [154_350] * 4
+        assert table["label"].to_list() == ["loud", "loud", "quiet", "quiet"]
+        ours = table.loc[0, features.FEATURE_NAMES]
+    else:
+        assert table["filename"][1] == "loud.00000.1.wav"
+        assert table["length"].to_list() == [66_149] * 8
+        assert table["label"].to_list() == ["loud"] * 4 + ["quiet"] * 4
+        ours = table.loc[1, features.FEATURE_NAMES]
+        y = y[66_150 : 66_150 + 66_149]
+    expected = features.tabular_features(y)
+    np.testing.assert_allclose(ours.astype(float), expected, rtol=1e-4)
+    path = tmp_path / "mine.csv"
+    table.to_csv(path, index=False)
     pd.testing.assert_frame_equal(dataset.load_feature_table(path), table)
-    # The same from the cache.
-    monkeypatch.delattr(features, "tabular_features")
-    again, _ = extract_features(tracks, whole_tracks=whole_tracks)
-    pd.testing.assert_frame_equal(again, table)
 
 
-def test_a_tiny_file_does_not_end_a_table_of_whole_tracks(extract_features, small_corpus, tone):
-    soundfile.write(small_corpus / "loud" / "loud.00000.wav", tone[:100], 22_050)
-    table, left_out = extract_features(dataset.load_tracks(small_corpus), whole_tracks=True)
-    assert len(table) == 3
-    assert "100 samples" in left_out["reason"][0]
+@pytest.fixture
+def segments() -> Segments:
+    table = pd.DataFrame({"track": list("aabc"), "genre": list("yyxz")}, list("9876"))
+    return Segments(np.arange(8).reshape(4, 2), table)
+
+
+def test_a_table_of_ones_own_needs_only_the_names_of_the_tracks(segments):
+    assert segments.genres == ["x", "y", "z"]
+    assert segments.labels.tolist() == [1, 1, 0, 2]
+    assert segments.labels.dtype == np.int64
+    assert segments.table["segment"].to_list() == [0, 1, 0, 0]
+    assert set(segments.table["augmentation"]) == {"original"}
+    assert segments in [segments]
+
+
+@pytest.mark.parametrize("rows", [[1, 3], [False, True, False, True]], ids=str)
+def test_select_keeps_rows_together_and_all_genres(segments, rows):
+    selected = segments.select(rows)
+    assert selected.x.tolist() == [[2, 3], [6, 7]]
+    assert selected.table["track"].to_list() == ["a", "c"]
+    assert selected.labels.tolist() == [1, 2]
+    assert selected.genres == ["x", "y", "z"]
+
+
+def test_select_genres_forgets_the_others(segments):
+    selected = segments.select_genres(["z", "y"])
+    assert selected.genres == ["y", "z"]
+    assert selected.labels.tolist() == [0, 0, 1]
+    assert segments.genres == ["x", "y", "z"]
+    with pytest.raises(ValueError, match=r"no genre \['jazz'\]; there are x, y, z"):
+        segments.select_genres(["x", "jazz"])
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"track": ["a"]}, "x has 2 rows, and the table 1"),
+        ({"genre": ["x", "y"]}, "a name in the column track"),
+        ({"track": ["a", None]}, "a name in the column track"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(table, message):
+    with pytest.raises(ValueError, match=message):
+        Segments(np.zeros((2, 3)), pd.DataFrame(table))

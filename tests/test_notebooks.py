@@ -32,7 +32,7 @@ def test_no_notebook_is_missing():
 
 @pytest.fixture(scope="module")
 def run(toy_corpus, tmp_path_factory):
-    """Give a function that runs a notebook once, after those it needs, on the toy corpus."""
+    """Give a function that runs a notebook once, after those that it needs."""
     work = tmp_path_factory.mktemp("notebooks")
     # With artists and parts enough to keep apart.
     with_artists = toy.make_corpus(work / "gtzan" / "genres", tracks_per_genre=5)
@@ -80,7 +80,11 @@ def test_results_tell_how_they_were_made_and_no_figure_is_missing(run):
     for entry in results.values():
         assert "toy corpus" in entry["corpus"]
         assert {"split", "seed", "versions", "results"} <= set(entry)
-    made = {path.name for path in build.glob("snapshots/*.png") if path.stat().st_size > 5_000}
+    made = {
+        path.name
+        for path in build.glob("snapshots/*.png")
+        if path.stat().st_size > 5_000
+    }
     assert made == {path.name for path in PROJECT.glob("snapshots/*.png")}
 
 
@@ -101,7 +105,9 @@ def test_committed_notebook_ran_in_order_without_errors(path):
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     kinds = {output.output_type for cell in code for output in cell.outputs}
     assert "error" not in kinds
-    assert not any(output.get("name") == "stderr" for cell in code for output in cell.outputs)
+    assert not any(
+        output.get("name") == "stderr" for cell in code for output in cell.outputs
+    )
 
 
 @by_name
@@ -135,13 +141,19 @@ def test_notebook_is_a_chapter(path):
         assert re.findall(r"^\d(?=\. )", section, re.MULTILINE) == ["1", "2", "3"]
     # Those of the imports and of the parameters may be longer.
     long = [cell.source for cell in cells[3:] if cell.cell_type == "code"]
-    assert not [source for source in long if source.count("\n") >= 15 and "import " not in source]
+    assert not [
+        source
+        for source in long
+        if source.count("\n") >= 15 and "import " not in source
+    ]
 
 
 @by_name
 def test_links_of_a_notebook_lead_to_its_neighbours_and_to_files(path):
     cells, place = _cells(path), NOTEBOOKS.index(path)
-    neighbours = {each.name for each in NOTEBOOKS[max(place - 1, 0) : place + 2]} - {path.name}
+    neighbours = {each.name for each in NOTEBOOKS[max(place - 1, 0) : place + 2]} - {
+        path.name
+    }
     for source in (cells[0].source, cells[-1].source):
         assert neighbours <= set(re.findall(r"\]\((\d_\w+\.ipynb)\)", source))
     for link in re.findall(r"\]\((?!http)([^)#]+)", _prose(path)):
@@ -153,4 +165,6 @@ def _cells(path):
 
 
 def _prose(path):
-    return "\n".join(cell.source for cell in _cells(path) if cell.cell_type == "markdown")
+    return "\n".join(
+        cell.source for cell in _cells(path) if cell.cell_type == "markdown"
+    )

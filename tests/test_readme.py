@@ -13,10 +13,23 @@ from gtzan_mfcc import toy
 MODULE = runpy.run_path(str(PROJECT / "snapshots" / "fill_readme.py"))
 FILLED = MODULE["PAGES"]
 OTHERS = "RECIPES.md", "CONTRIBUTING.md", "data/README.md"
-TEXTS = {page: (PROJECT / page).read_text(encoding="utf-8") for page in (*FILLED, *OTHERS)}
-TABLE = re.compile(r"^<!-- table: \w+ -->\n\n(.*?)\n\n<!-- end -->$", re.DOTALL | re.MULTILINE)
+TEXTS = {
+    page: (PROJECT / page).read_text(encoding="utf-8") for page in (*FILLED, *OTHERS)
+}
+TABLE = re.compile(
+    r"^<!-- table: \w+ -->\n\n(.*?)\n\n<!-- end -->$", re.DOTALL | re.MULTILINE
+)
 # By the study and others.
-PUBLISHED = ("90 to 92 %", "69 %", "94.19 %", "97.02 %", "83.2 %", "53.4 %", "77.2 %", "77.6 %")
+PUBLISHED = (
+    "90 to 92 %",
+    "69 %",
+    "94.19 %",
+    "97.02 %",
+    "83.2 %",
+    "53.4 %",
+    "77.2 %",
+    "77.6 %",
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +63,17 @@ def test_results_are_of_gtzan(results):
 
 def test_how_numbers_are_written():
     numbers = {"track_accuracy": 0.9612, "track_interval": [0.9, 0.98765], "n": 16832}
-    entry = {"corpus": "GTZAN, 493 of its 1,000 tracks", "results": numbers | {"a_ratio": 5.2468}}
+    entry = {
+        "corpus": "GTZAN, 493 of its 1,000 tracks",
+        "results": numbers | {"a_ratio": 5.2468},
+    }
     shown = MODULE["shown"](entry)
     expected = "96.1 % (90.0 to 98.8 %)", "16,832", "5.2", "493 tracks"
     assert tuple(shown[key] for key in ("track", "n", "a_ratio", "corpus")) == expected
     with pytest.raises(KeyError):
-        MODULE["fill_in"]("<!-- table: results -->\n<!-- end -->", {"ann_features": entry})
+        MODULE["fill_in"](
+            "<!-- table: results -->\n<!-- end -->", {"ann_features": entry}
+        )
 
 
 def test_the_readme_is_short():

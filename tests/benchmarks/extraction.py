@@ -1,8 +1,9 @@
 """Compare time, memory and size of `extract_mfcc` with those of the study's code.
 
-``make bench`` runs all parts on GTZAN, or on the toy corpus if there is no GTZAN. A quick run is
-``python tests/benchmarks/extraction.py --tracks 20 --rounds 2 ratio``. Each measurement is in a
-new process. The two ways alternate, so that other load on the machine affects both.
+``make bench`` runs all parts on GTZAN, or on the toy corpus if there is no GTZAN. A
+quick run is ``python tests/benchmarks/extraction.py --tracks 20 --rounds 2 ratio``.
+Each measurement is in a new process. The two ways alternate, so that other load on the
+machine affects both.
 """
 
 import argparse
@@ -28,24 +29,30 @@ SEGMENT = 66_150
 
 
 def corpus(n_tracks: int) -> pd.DataFrame:
-    """Return n tracks, one genre after the other; if necessary, repeat tracks with new names."""
-    tracks = dataset.load_tracks()
+    """Return n tracks, one genre after the other, repeated with new names."""
+    tracks = dataset.load_tracks(notebook.corpus_folder())
     tracks = tracks[~tracks["path"].str.contains(r"jazz\.00054")]
     turn = tracks.groupby("genre", observed=True).cumcount()
     tracks = tracks.assign(turn=turn).sort_values(["turn", "genre"], kind="stable")
     again = -(-n_tracks // len(tracks))
-    copies = [tracks.assign(track=tracks["track"] + (f".{k}" if k else "")) for k in range(again)]
+    copies = [
+        tracks.assign(track=tracks["track"] + (f".{k}" if k else ""))
+        for k in range(again)
+    ]
     return pd.concat(copies).head(n_tracks).reset_index(drop=True)
 
 
 def the_studys_way(tracks: pd.DataFrame, folder: Path) -> None:
-    """Load, slice, augment and transform one segment at a time; write indented JSON at the end."""
+    """Load, slice, augment and transform a segment at a time; write JSON at the end."""
     data = {"mapping": list(tracks["genre"].cat.categories), "labels": [], "mfcc": []}
-    for track, path, label in zip(tracks["track"], tracks["path"], tracks["genre"].cat.codes):
+    for track, path, label in zip(
+        tracks["track"], tracks["path"], tracks["genre"].cat.codes
+    ):
         signal, rate = librosa.load(path, sr=22_050)
         # The generators of the package, so that both ways draw the same numbers.
         gain, noise, pitch = (
-            augmentation.track_generator(track, name, seed=SEED) for name in augmentation.STUDY
+            augmentation.track_generator(track, name, seed=SEED)
+            for name in augmentation.STUDY
         )
         for k in range(10):
             segment = signal[k * SEGMENT : (k + 1) * SEGMENT]
@@ -58,7 +65,8 @@ def the_studys_way(tracks: pd.DataFrame, folder: Path) -> None:
             versions = [
                 segment,
                 audiomentations.Gain(decibels, decibels, p=1.0)(segment, rate),
-                segment + amplitude * noise.standard_normal(len(segment), dtype=np.float32),
+                segment
+                + amplitude * noise.standard_normal(len(segment), dtype=np.float32),
                 librosa.effects.pitch_shift(segment, sr=rate, n_steps=semitones),
             ]
             for version in versions:
@@ -71,7 +79,7 @@ def the_studys_way(tracks: pd.DataFrame, folder: Path) -> None:
         json.dump(data, file, indent=4)
 
 
-def our_way(tracks: pd.DataFrame, folder: Path) -> None:
+def our_way(tracks: pd.DataFrame | list[str], folder: Path) -> None:
     """Do the same with one call of the package."""
     extraction.extract_mfcc(
         tracks,
@@ -84,13 +92,23 @@ def our_way(tracks: pd.DataFrame, folder: Path) -> None:
 
 def one_long_file(path: str, folder: Path) -> None:
     """Extract one track."""
-    our_way(pd.DataFrame({"track": ["long"], "genre": ["any"], "path": [path]}), folder)
+    our_way([path], folder)
 
 
 def measure(way: str, what: int | str, folder: Path) -> dict:
     """Run one way in a new process; return time, peak memory and bytes written."""
     process = psutil.Popen(
-        [sys.executable, __file__, "only", "--way", way, "--what", str(what), "--folder", folder],
+        [
+            sys.executable,
+            __file__,
+            "only",
+            "--way",
+            way,
+            "--what",
+            str(what),
+            "--folder",
+            folder,
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -101,11 +119,15 @@ def measure(way: str, what: int | str, folder: Path) -> dict:
     if process.returncode:
         raise RuntimeError(f"{way} on {what} ended with {process.returncode}")
     written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return {"seconds": float(process.stdout.read()), "megabytes": peak / 1e6, "bytes": written}
+    return {
+        "seconds": float(process.stdout.read()),
+        "megabytes": peak / 1e6,
+        "bytes": written,
+    }
 
 
 def _resident(process: psutil.Popen) -> int:
-    """Sum the resident bytes of a process and its children; shared pages count several times."""
+    """Sum the resident bytes of a process and its children; some pages count twice."""
     total = 0
     for one in [process, *process.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -114,7 +136,7 @@ def _resident(process: psutil.Popen) -> int:
 
 
 def ratio(n_tracks: int, rounds: int) -> dict:
-    """Run both ways in turn on the same tracks; compare time, memory, bytes and results."""
+    """Run both ways in turn on the same tracks, and compare them."""
     print(f"\n{n_tracks} tracks with three augmented copies, {rounds} rounds in turn:")
     results = {"the_studys_way": [], "our_way": []}
     with tempfile.TemporaryDirectory() as temporary:
@@ -124,10 +146,12 @@ def ratio(n_tracks: int, rounds: int) -> dict:
                 folder.mkdir()
                 measured.append(measure(way, n_tracks, folder))
                 print(
-                    "  {way:15} {seconds:7.1f} s {megabytes:7.0f} MB at most, {bytes:13,} bytes "
+                    "  {way:15} {seconds:7.1f} s {megabytes:7.0f} MB, {bytes:,} bytes "
                     "written".format(way=way, **measured[-1])
                 )
-        compare(n_tracks, Path(temporary, "the_studys_way-0"), Path(temporary, "our_way-0"))
+        compare(
+            n_tracks, Path(temporary, "the_studys_way-0"), Path(temporary, "our_way-0")
+        )
     theirs, ours = (pd.DataFrame(measured) for measured in results.values())
     ratios = theirs["seconds"] / ours["seconds"]
     return {
@@ -156,9 +180,9 @@ def compare(n_tracks: int, theirs: Path, ours: Path) -> None:
     # The study's copies follow each segment; ours follow each track.
     rows = segments.table.groupby("augmentation").indices
     for position, copy in enumerate(("original", *augmentation.STUDY)):
-        difference = np.abs(segments.mfcc[rows[copy]] - study[:, position])
+        difference = np.abs(segments.x[rows[copy]] - study[:, position])
         print(f"  {copy:12} MFCCs differ by {difference.max():.1e} at most")
-        np.testing.assert_allclose(segments.mfcc[rows[copy]], study[:, position], atol=0.1)
+        np.testing.assert_allclose(segments.x[rows[copy]], study[:, position], atol=0.1)
 
 
 def growth(sizes: tuple[int, ...]) -> dict:
@@ -194,7 +218,9 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=["ratio", "growth", "long"])
     parser.add_argument("--tracks", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[50, 100, 200, 400, 1000])
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[50, 100, 200, 400, 1000]
+    )
     parser.add_argument("--hours", type=float, default=1)
     for internal in ("--way", "--what", "--folder"):
         parser.add_argument(internal, help=argparse.SUPPRESS)
@@ -211,12 +237,14 @@ def main() -> None:
         "growth": lambda: growth(tuple(options.sizes)),
         "long": lambda: long_file(options.hours),
     }
-    label = dataset.corpus_label(dataset.load_tracks()["track"])
+    label = dataset.corpus_label(dataset.load_tracks(notebook.corpus_folder()))
     print(f"{label}; {psutil.cpu_count()} cores")
     for name in options.parts:
         numbers = parts[name]()
         print(f"{name}: {numbers}")
-        notebook.record(f"extraction_{name}", corpus=label, split="none", seed=SEED, **numbers)
+        notebook.record(
+            f"extraction_{name}", corpus=label, split="none", seed=SEED, **numbers
+        )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """Test a published model on our folds: the CNN on mel spectrograms of gtzan.keras.
 
-``make peers`` trains it in five folds with artists apart. A fifth of the artists in training is for
-early stopping. The study's CNN, the SVM and the MLP are trained on the same folds. An interrupted
-run continues where it stopped. On 493 tracks and two cores it takes about two hours.
+``make peers`` trains it in five folds with artists apart. A fifth of the artists in
+training is for early stopping. The study's CNN, the SVM and the MLP are trained on the
+same folds. On 493 tracks and two cores it takes about two hours.
 
-The model is that of https://github.com/Hguimaraes/gtzan.keras: windows of 1.5 s, 128 mel bands in
-dB, five blocks of convolution. Not used here: its overlapping windows, and the augmentation
-(mirrored, with stripes) in one of its notebooks.
+The model is that of https://github.com/Hguimaraes/gtzan.keras: windows of 1.5 s, 128
+mel bands in dB, five blocks of convolution. Not used here: its overlapping windows, and
+the augmentation (mirrored, with stripes) in one of its notebooks.
 """
 
 import warnings
@@ -16,7 +16,18 @@ import librosa
 import numpy as np
 import pandas as pd
 
-from gtzan_mfcc import audio, dataset, evaluation, extraction, models, notebook, splits, training
+from gtzan_mfcc import (
+    audio,
+    dataset,
+    extraction,
+    features,
+    metrics,
+    models,
+    notebook,
+    splits,
+    training,
+    validation,
+)
 from gtzan_mfcc._keras import keras
 
 WINDOW = 33_000  # samples, of 22,050 in a second
@@ -34,8 +45,13 @@ def mel_spectrograms(tracks: pd.DataFrame) -> extraction.Segments:
         )
         spectrograms += [librosa.power_to_db(each, ref=np.max) for each in mel]
         counts.append(len(windows))
-    table = tracks.iloc[np.repeat(np.arange(len(tracks)), counts)].reset_index(drop=True)
-    table["segment"], table["augmentation"] = table.groupby("track").cumcount(), "original"
+    table = tracks.iloc[np.repeat(np.arange(len(tracks)), counts)].reset_index(
+        drop=True
+    )
+    table["segment"], table["augmentation"] = (
+        table.groupby("track").cumcount(),
+        "original",
+    )
     return extraction.Segments(np.float32(spectrograms), table)
 
 
@@ -57,29 +73,34 @@ def mel_cnn(bands: int, frames: int, n_genres: int, *, seed: int) -> keras.Model
 
 
 def fit_mel_cnn(
-    segments: extraction.Segments, rows: np.ndarray, *, epochs: int, seed: int
+    segments: extraction.Segments, *, epochs: int, seed: int
 ) -> keras.Model:
-    """Train it; stop if the loss on a fifth of the artists has not fallen for five epochs."""
-    fit_rows, stop_rows = (
-        rows[part] for part in splits.split(segments.table.iloc[rows], "artist", seed=seed)
-    )
-    x, labels = segments.mfcc, segments.labels
+    """Train it; stop if the loss on a fifth of the artists does not fall any more."""
+    fit_rows, stop_rows = splits.split(segments.table, "artist", seed=seed)
+    x, labels = segments.x, segments.labels
     model = mel_cnn(*x.shape[1:], len(segments.genres), seed=seed)
     stop_by = x[stop_rows], labels[stop_rows]
-    history = training.fit(model, x[fit_rows], labels[fit_rows], stop_by, epochs=epochs, seed=seed)
+    history = training.fit(
+        model, x[fit_rows], labels[fit_rows], stop_by, epochs=epochs, seed=seed
+    )
     print(f"  best epoch {history['val_loss'].idxmin()} of {len(history)}", flush=True)
     return model
 
 
 def main(epochs: int = 60) -> None:
     """Train all models, fold by fold, and record the numbers."""
-    warnings.filterwarnings("ignore", message=".*which trains and is not tested")
-    tracks = dataset.load_tracks()
-    corpus = dataset.corpus_label(tracks["track"])
-    segments = extraction.extract_mfcc(tracks, n_mfcc=20, seed=SEED)
-    thirteen = extraction.Segments(segments.mfcc[:, :, :13], segments.table)
+    warnings.filterwarnings("ignore", message=".*used for training only")
+    tracks = dataset.load_tracks(notebook.corpus_folder())
+    corpus = dataset.corpus_label(tracks)
+    segments = extraction.extract_mfcc(
+        tracks, features.Settings(n_mfcc=20), cache=notebook.cache_dir()
+    )
+    thirteen = extraction.Segments(segments.x[:, :, :13], segments.table)
     contenders = {
-        "mel_cnn": (partial(fit_mel_cnn, epochs=epochs, seed=SEED), mel_spectrograms(tracks)),
+        "mel_cnn": (
+            partial(fit_mel_cnn, epochs=epochs, seed=SEED),
+            mel_spectrograms(tracks),
+        ),
         "cnn": (partial(training.fit_network, seed=SEED), thirteen),
         "svm": (training.fit_svm, thirteen),
         "mlp": (partial(training.fit_statistics_mlp, seed=SEED), segments),
@@ -90,20 +111,26 @@ def main(epochs: int = 60) -> None:
         for _, test in splits.folds(thirteen.table, "artist", seed=SEED)
     ]
     predictions = {name: [] for name in contenders}
+    seconds = pd.DataFrame(columns=[*contenders], dtype=float)
     for number, tracks_of_fold in enumerate(tested_tracks):
         for name, (recipe, each) in contenders.items():
             tested = each.table["track"].isin(tracks_of_fold).to_numpy()
             fold = np.flatnonzero(~tested), np.flatnonzero(tested)
-            told = evaluation.cross_validate(recipe, each, [fold], progress=False)
-            predictions[name].append(told.assign(fold=number))
-            print(f"fold {number + 1}, {name:8} {told['fit_seconds'][0]:7.1f} s", flush=True)
-    predictions = {name: pd.concat(each, ignore_index=True) for name, each in predictions.items()}
-    seconds = pd.DataFrame(
-        {name: each.groupby("fold")["fit_seconds"].first() for name, each in predictions.items()}
-    )
+            predicted = validation.cross_validate(recipe, each, [fold], progress=False)
+            predictions[name].append(predicted)
+            taken = predicted.runs["fit_seconds"][0]
+            seconds.loc[number, name] = taken
+            print(f"fold {number + 1}, {name:8} {taken:7.1f} s", flush=True)
+    predictions = {
+        name: metrics.Predictions(
+            pd.concat([fold.table for fold in each]),
+            pd.concat([fold.probabilities for fold in each]),
+        )
+        for name, each in predictions.items()
+    }
     for name, each in predictions.items():
-        score = evaluation.scores(each, by="artist")
-        gain = evaluation.paired_interval(predictions["svm"], each, by="artist")
+        score = metrics.scores(each, by="artist")
+        gain = metrics.paired_interval(predictions["svm"], each, by="artist")
         notebook.record(
             f"peers_{name}",
             corpus=corpus,
@@ -118,7 +145,9 @@ def main(epochs: int = 60) -> None:
     built = {
         "mel_cnn": mel_cnn(128, 129, 10, seed=SEED).count_params(),
         "cnn": models.cnn().count_params(),
-        "mlp": training.fit_statistics_mlp(segments, np.arange(99), epochs=1).count_params(),
+        "mlp": training.fit_statistics_mlp(
+            segments.select(np.arange(99)), epochs=1
+        ).count_params(),
     }
     notebook.record("peers_parameters", corpus=corpus, split="none", seed=SEED, **built)
 

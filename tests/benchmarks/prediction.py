@@ -1,7 +1,8 @@
 """Measure the time of `predict`: a song of 3 min, one of an hour, and a thousand files.
 
-``make bench`` runs it on GTZAN, or on the toy corpus if there is no GTZAN. For the thousand files,
-`predict_files` and `extract_mfcc` alternate: they should take about the same time.
+``make bench`` runs it on GTZAN, or on the toy corpus if there is no GTZAN. For the
+thousand files, `predict_files` and `extract_mfcc` alternate: they should take about the
+same time.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import soundfile
 import soxr
 from extraction import corpus
 
-from gtzan_mfcc import audio, dataset, extraction, notebook, predict
+from gtzan_mfcc import audio, dataset, extraction, features, notebook, predict
 
 
 def song(path: Path, tracks: pd.DataFrame, seconds: int) -> Path:
@@ -26,7 +27,9 @@ def song(path: Path, tracks: pd.DataFrame, seconds: int) -> Path:
         while file.frames < seconds * 44_100:
             for track in tracks["path"]:
                 y = soxr.resample(audio.load(track), audio.SAMPLE_RATE, 44_100)
-                file.write(np.stack([y, y[::-1]], axis=1)[: seconds * 44_100 - file.frames])
+                file.write(
+                    np.stack([y, y[::-1]], axis=1)[: seconds * 44_100 - file.frames]
+                )
     return path
 
 
@@ -48,7 +51,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    label = dataset.corpus_label(dataset.load_tracks()["track"])
+    label = dataset.corpus_label(dataset.load_tracks(notebook.corpus_folder()))
     tracks = corpus(options.files)
     numbers = {"files": len(tracks), "rounds": options.rounds}
     model = predict.load_pretrained()
@@ -56,7 +59,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         short = song(Path(temporary, "short.mp3"), tracks.head(6), 180)
         seconds = [timed(predict.predict, short, model) for _ in range(5)]
-        numbers |= {"mp3_first_seconds": seconds[0], "mp3_seconds": np.median(seconds[1:])}
+        numbers |= {
+            "mp3_first_seconds": seconds[0],
+            "mp3_seconds": np.median(seconds[1:]),
+        }
         numbers["mp3_peak_mb"] = peak_mb()
         hour = song(Path(temporary, "hour.mp3"), tracks.head(20), 3600)
         numbers["hour_seconds"] = timed(predict.predict, hour, model)
@@ -65,15 +71,24 @@ def main() -> None:
     for _ in range(options.rounds):
         with tempfile.TemporaryDirectory() as empty:
             extracting = timed(
-                extraction.extract_mfcc, tracks, n_mfcc=20, cache=empty, progress=False
+                extraction.extract_mfcc,
+                tracks,
+                features.Settings(n_mfcc=20),
+                cache=empty,
+                progress=False,
             )
         predicting = timed(lambda: list(predict.predict_files(tracks["path"], model)))
         ratios.append(extracting / predicting)
-        print(f"{len(tracks):,} files: extract_mfcc {extracting:.1f} s, predict {predicting:.1f} s")
+        print(
+            f"{len(tracks):,} files: extract_mfcc {extracting:.1f} s, "
+            f"predict {predicting:.1f} s"
+        )
     numbers["extraction_ratio"] = np.median(ratios)
     numbers |= {"slowest_ratio": min(ratios), "fastest_ratio": max(ratios)}
     print(numbers)
-    notebook.record("prediction_benchmark", corpus=label, split="none", seed=0, **numbers)
+    notebook.record(
+        "prediction_benchmark", corpus=label, split="none", seed=0, **numbers
+    )
 
 
 if __name__ == "__main__":

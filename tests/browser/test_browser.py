@@ -1,4 +1,4 @@
-"""What a reader sees in Chromium: the notebooks in JupyterLab, and the pages at three widths.
+"""What a reader sees in Chromium: notebooks in JupyterLab, and pages at three widths.
 
 ``make browser`` makes the pages of the notebooks, and then runs this.
 """
@@ -17,25 +17,38 @@ from nbconvert.filters import markdown2html
 from conftest import PROJECT
 from gtzan_mfcc import toy
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs Selenium: make browser")
+webdriver = pytest.importorskip(
+    "selenium.webdriver", reason="needs Selenium: make browser"
+)
 Wait = pytest.importorskip("selenium.webdriver.support.wait").WebDriverWait
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-WANTED = "needs Chromium and its driver; on Debian: apt install chromium chromium-driver"
+WANTED = (
+    "needs Chromium and its driver; on Debian: apt install chromium chromium-driver"
+)
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=WANTED)
 
 HERE = PROJECT / "tests" / "browser"
 BUILD = PROJECT / "build" / "browser"
 TOY = PROJECT / "data" / "toy"
 NOTEBOOKS = sorted(PROJECT.glob("notebooks/*.ipynb"))
-PAGES = [*NOTEBOOKS, *sorted(PROJECT.glob("*.md")), *sorted(PROJECT.glob("[a-z]*/*.md"))]
+PAGES = [
+    *NOTEBOOKS,
+    *sorted(PROJECT.glob("*.md")),
+    *sorted(PROJECT.glob("[a-z]*/*.md")),
+]
 
 
 @pytest.fixture(scope="module")
 def browser():
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for option in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1400,1000"):
+    for option in (
+        "headless=new",
+        "no-sandbox",
+        "disable-dev-shm-usage",
+        "window-size=1400,1000",
+    ):
         options.add_argument(f"--{option}")
     BUILD.mkdir(parents=True, exist_ok=True)
     with webdriver.Chrome(options, webdriver.ChromeService(DRIVER)) as browser:
@@ -51,19 +64,27 @@ def ask(browser):
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """Start JupyterLab on copies of the notebooks; give the address of one, but for its name."""
+    """Start JupyterLab on copies of the notebooks; give their address."""
     work = tmp_path_factory.mktemp("lab")
     notebooks = shutil.copytree(PROJECT / "notebooks", work / "notebooks")
     shutil.copytree(HERE / "labconfig", work / "labconfig")
     # The toy corpus, also where the notebooks would find GTZAN in data/.
-    env = {"GTZAN_DIR": str(toy.make_corpus(TOY)), "SNAPSHOTS_DIR": "", "TQDM_DISABLE": ""}
+    env = {
+        "GTZAN_DIR": str(toy.make_corpus(TOY)),
+        "SNAPSHOTS_DIR": "",
+        "TQDM_DISABLE": "",
+    }
     env |= {"BUILD_DIR": str(work / "build"), "JUPYTER_CONFIG_DIR": str(work)}
     options = "-m jupyterlab --no-browser --allow-root --expose-app-in-browser".split()
     log = work / "log"
     with subprocess.Popen(
-        [sys.executable, *options, notebooks], env=os.environ | env, stderr=log.open("w")
+        [sys.executable, *options, notebooks],
+        env=os.environ | env,
+        stderr=log.open("w"),
     ) as server:
-        while not (address := re.search(r"(http://127\S+)(\?token=\S+)", log.read_text())):
+        while not (
+            address := re.search(r"(http://127\S+)(\?token=\S+)", log.read_text())
+        ):
             assert server.poll() is None, log.read_text()
             time.sleep(0.5)
         yield f"{address[1]}/tree/%s{address[2]}&reset"
@@ -98,7 +119,9 @@ def test_run_all_in_jupyterlab(browser, ask, lab, path):
     if path.stem == "8_your_own_music":
         ask("upload()")
         song = TOY / "waltz" / "waltz.00000.wav"
-        browser.find_element("css selector", "body > input[type=file]").send_keys(str(song))
+        browser.find_element("css selector", "body > input[type=file]").send_keys(
+            str(song)
+        )
         wait("isNew() && idle()")
     browser.save_screenshot(BUILD / f"{path.stem}-end.png")
     assert not ask("errors()")
@@ -111,8 +134,11 @@ def test_page_is_not_cut_off(browser, ask, path, width):
     page = BUILD / f"{path.stem}.html"
     if path.suffix == ".md":
         page = BUILD / f"{path.parent.name}-{path.stem}.html"
-        head = f'<base href="{path.as_uri()}"><link rel="stylesheet" href="{HERE}/markdown.css">'
-        page.write_text(f'<meta charset="utf-8">{head}{markdown2html(path.read_text())}')
+        style = f'<link rel="stylesheet" href="{HERE}/markdown.css">'
+        head = f'<base href="{path.as_uri()}">{style}'
+        page.write_text(
+            f'<meta charset="utf-8">{head}{markdown2html(path.read_text())}'
+        )
     size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.get(page.as_uri())

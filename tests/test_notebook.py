@@ -1,0 +1,129 @@
+"""Helpers of the notebooks."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import ipywidgets
+import numpy as np
+import pytest
+from IPython.display import Audio, Markdown
+
+from gtzan_mfcc import dataset, notebook, toy
+
+TOY = "toy corpus (synthetic, not music), 60 tracks"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Use an empty folder as the project, and ``snapshots`` in it for results."""
+    monkeypatch.setattr(dataset, "project_dir", lambda: tmp_path)
+    monkeypatch.setenv("SNAPSHOTS_DIR", str(tmp_path / "snapshots"))
+    return tmp_path
+
+
+def test_only_an_error_of_the_package_is_shown_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    code = """
+from gtzan_mfcc import dataset, notebook
+notebook.start()
+get_ipython().run_cell("dataset.sound_files('nowhere')")
+get_ipython().run_cell("int('x')")
+"""
+    command = [sys.executable, "-m", "IPython", "--colors=NoColor", "-c", code]
+    shown = subprocess.run(command, capture_output=True, text=True).stdout
+    first, second = shown.split("\n", 1)
+    assert first == "DatasetError: nowhere: no such folder; check its name."
+    assert "Traceback" in second
+
+
+def test_folders_are_in_the_project_unless_they_are_named(project, monkeypatch):
+    monkeypatch.delenv("BUILD_DIR")
+    monkeypatch.delenv("SNAPSHOTS_DIR")
+    assert notebook.build_dir() == project / "build"
+    assert notebook.cache_dir() == project / "build" / "cache"
+    assert notebook.snapshots_dir() == project / "build" / "snapshots"
+    folder = notebook.run_dir("GTZAN, 421 of its 1,000 tracks", 3)
+    models = project / "build" / "models"
+    assert folder == models / "gtzan-421-of-its-1-000-tracks-seed-3"
+    monkeypatch.setenv("BUILD_DIR", "/somewhere")
+    assert notebook.cache_dir() == Path("/somewhere/cache")
+
+
+def test_the_corpus_is_gtzan_or_else_the_toy_corpus(project, monkeypatch):
+    monkeypatch.setattr(toy, "make_corpus", lambda folder: folder)
+    assert notebook.corpus_folder() == project / "data" / "toy"
+    (project / "data" / "genres").mkdir(parents=True)
+    assert notebook.corpus_folder() == project / "data" / "genres"
+
+
+def test_the_banner_is_loud_for_the_toy_corpus_only():
+    assert "TOY CORPUS, NOT MUSIC" in notebook.banner(TOY).data
+    assert "make data" in notebook.banner(TOY).data
+    assert notebook.banner("GTZAN").data == "**Corpus: GTZAN.**"
+
+
+def test_results_are_recorded_with_what_they_were_made_with(project):
+    settings = {"corpus": "GTZAN", "split": "track", "seed": 3}
+    notebook.record("cnn", **settings, accuracy=0.1)
+    other = notebook.record("ann", **settings, accuracy=0.2)
+    results = {
+        "accuracy": np.float32(0.1234567),
+        "interval": (0.1, np.nan),
+        "n": np.array([[9_986]]),
+    }
+    entry = notebook.record("cnn", **settings, **results)
+    rounded = {"accuracy": 0.123457, "interval": [0.1, None], "n": [[9_986]]}
+    assert entry["results"] == rounded
+    assert settings.items() <= entry.items()
+    assert entry["versions"]["numpy"] == np.__version__
+    assert None not in entry["versions"].values()
+    text = (project / "snapshots" / "results.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == {"ann": other, "cnn": entry}
+
+
+def test_two_processes_lose_no_result_of_each_other(project):
+    code = """
+import sys
+from gtzan_mfcc import notebook
+input()
+for k in range(20):
+    notebook.record(f"{sys.argv[1]} {k}", corpus="GTZAN", split="track", seed=0, n=k)
+"""
+    runs = [
+        subprocess.Popen([sys.executable, "-c", code, name], stdin=subprocess.PIPE)
+        for name in ("first", "second")
+    ]
+    for run in runs:
+        run.stdin.write(b"\n")
+        run.stdin.close()
+    assert [run.wait() for run in runs] == [0, 0]
+    text = (project / "snapshots" / "results.json").read_text()
+    assert len(json.loads(text)) == 40
+
+
+def test_a_player_plays_unless_the_notebook_is_to_be_committed(monkeypatch):
+    y = np.sin(np.arange(800))
+    player = notebook.player(y, sample_rate=8000)
+    assert isinstance(player, Audio)
+    assert player.data[24:28] == (8000).to_bytes(4, "little")
+    monkeypatch.setenv("SNAPSHOTS_DIR", "snapshots")
+    assert isinstance(notebook.player(y), Markdown)
+
+
+@pytest.mark.parametrize(
+    "shell",
+    [
+        None,
+        SimpleNamespace(),
+        SimpleNamespace(get_parent=lambda: {"content": {"allow_stdin": False}}),
+    ],
+    ids=["script", "terminal", "nbconvert"],
+)
+def test_without_a_reader_a_function_with_controls_is_called_once(monkeypatch, shell):
+    monkeypatch.setattr(notebook, "get_ipython", lambda: shell)
+    called = []
+    notebook.interact(lambda **values: called.append(values), n=ipywidgets.IntText(3))
+    assert called == [{"n": 3}]
