@@ -28,7 +28,7 @@ for page in map(pathlib.Path, sys.argv[1:]):
 endef
 export MEND
 
-.PHONY: help notebooks test browser snapshots pretrained bench peers data lab lint lock clean
+.PHONY: help notebooks test lowest browser snapshots pretrained bench peers data lab lint lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -40,6 +40,16 @@ notebooks: .venv/installed  ## run every notebook; results in build/notebooks
 
 test: .venv/dev  ## run the tests
 	$(BIN)/python -m pytest
+
+# Made anew each time, because uv keeps a version that is there. --no-cache as for make lock.
+# For newer versions of Python than 3.12, some of the lowest versions have no wheels.
+lowest:  ## run the tests with the lowest versions that requirements.txt allows
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet uv
+	.venv-lowest/bin/uv --no-cache pip install --quiet --python .venv-lowest \
+	  --resolution lowest-direct --extra browser -r pyproject.toml
+	.venv-lowest/bin/python -m pip install --quiet --no-deps -e .
+	.venv-lowest/bin/python -m pytest
 
 browser: .venv/browser  ## run the notebooks in JupyterLab, in Chromium; pictures in build/browser
 	$(call PAGES,build/browser,$(NOTEBOOKS))

@@ -3,11 +3,13 @@
 import os
 import sys
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import pandas as pd
 from filelock import FileLock
 from tqdm.auto import tqdm
 
@@ -80,3 +82,17 @@ def bar(steps: Iterable, unit: str, show: bool, **progress: int) -> Iterable:
     # A program without a console, such as pythonw, has no stderr.
     quiet = not show or bool(os.environ.get("TQDM_DISABLE")) or sys.stderr is None
     return tqdm(steps, unit=unit, disable=quiet, leave=False, **progress)
+
+
+def any_file_names(function: Callable) -> Callable:
+    """Let a function put the name of any file into a table.
+
+    If PyArrow is installed, pandas uses its strings, which must be valid UTF-8.
+    """
+
+    @wraps(function)
+    def with_strings_of_python(*args: object, **kwargs: object) -> object:
+        with pd.option_context("mode.string_storage", "python"):
+            return function(*args, **kwargs)
+
+    return with_strings_of_python

@@ -5,14 +5,13 @@ import re
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
-from functools import wraps
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from gtzan_mfcc._util import UserError
+from gtzan_mfcc._util import UserError, any_file_names
 
 GENRES = tuple(
     "blues classical country disco hiphop jazz metal pop reggae rock".split()
@@ -102,20 +101,6 @@ def find_corpus() -> Path | None:
         if folder.is_dir():
             return folder
     return None
-
-
-def any_file_names(function: Callable) -> Callable:
-    """Let a function put the name of any file into a table.
-
-    If PyArrow is installed, pandas uses its strings, which must be valid UTF-8.
-    """
-
-    @wraps(function)
-    def with_strings_of_python(*args: object, **kwargs: object) -> object:
-        with pd.option_context("mode.string_storage", "python"):
-            return function(*args, **kwargs)
-
-    return with_strings_of_python
 
 
 @any_file_names

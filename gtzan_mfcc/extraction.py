@@ -1,5 +1,6 @@
 """Extract MFCCs or the 57 features of all segments of a track table, in parallel."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from gtzan_mfcc import audio, augmentation, dataset, features
+from gtzan_mfcc import audio, augmentation, features
 from gtzan_mfcc._cache import clear_cache, rows_of_tracks
 from gtzan_mfcc._identity import (
     UnknownCodeError,
@@ -18,7 +19,7 @@ from gtzan_mfcc._identity import (
     digest,
     identity,
 )
-from gtzan_mfcc._util import CacheError, package_versions
+from gtzan_mfcc._util import CacheError, any_file_names, package_versions
 
 __all__ = [
     "KAGGLE_SEGMENT_LENGTH",
@@ -143,7 +144,7 @@ class Segments:
         return subset
 
 
-@dataset.any_file_names
+@any_file_names
 def extract_mfcc(
     tracks: pd.DataFrame | Sequence[str | Path],
     settings: features.Settings = features.STUDY,
@@ -256,7 +257,7 @@ def extract_mfcc(
     return Segments(x, table, left_out, settings)
 
 
-@dataset.any_file_names
+@any_file_names
 def extract_features(
     tracks: pd.DataFrame,
     *,
@@ -362,10 +363,10 @@ def _track_table(tracks: pd.DataFrame | Sequence[str | Path]) -> pd.DataFrame:
     if "path" not in tracks:
         raise ValueError(f"no column path; there are {', '.join(map(str, tracks))}.")
     tracks = tracks.reset_index(drop=True)
-    # As objects: names of files that are not UTF-8 do not fit into pandas' strings.
-    tracks["path"] = pd.Series(list(map(str, tracks["path"])), dtype=object)
     if "track" not in tracks:
-        tracks.insert(0, "track", tracks["path"])
+        tracks.insert(0, "track", list(map(str, tracks["path"])))
+    # Workers may have been started in another folder.
+    tracks["path"] = list(map(os.path.abspath, tracks["path"]))
     twice = tracks["track"].duplicated()
     if twice.any():
         name = tracks["track"][twice.idxmax()]

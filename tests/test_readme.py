@@ -114,8 +114,8 @@ def run_snippets(tmp_path, monkeypatch):
 def test_snippets_of_the_readme_run(run_snippets, toy_corpus, monkeypatch):
     monkeypatch.setenv("GTZAN_DIR", str(toy_corpus))
     scope = run_snippets("README.md")
-    assert scope["card"].loc["artist", "tracks"].item() == 20
-    assert scope["segments"].mfcc.shape == (200, 130, 13)
+    assert scope["card"].loc["artist", "tracks"] == 20
+    assert scope["segments"].x.shape == (200, 130, 13)
 
 
 def test_recipes_run(run_snippets, tmp_path):
