@@ -192,7 +192,8 @@ def extract_mfcc(
         If `cache` cannot be written to; finished results are kept.
     ValueError
         If two tracks or two copies have the same name, if there is no augmentation of
-        that name, or if `hop_seconds` is out of range.
+        that name, if `hop_seconds` is out of range, or if the table has a column
+        ``segment``, ``start`` or ``augmentation``.
 
     Notes
     -----
@@ -362,6 +363,9 @@ def _track_table(tracks: pd.DataFrame | Sequence[str | Path]) -> pd.DataFrame:
         tracks = pd.DataFrame({"path": list(tracks)}, dtype=object)
     if "path" not in tracks:
         raise ValueError(f"no column path; there are {', '.join(map(str, tracks))}.")
+    made_here = {"segment", "start", "augmentation"} & set(tracks)
+    if made_here:
+        raise ValueError(f"the track table has a column {made_here.pop()}; rename it.")
     tracks = tracks.reset_index(drop=True)
     if "track" not in tracks:
         tracks.insert(0, "track", list(map(str, tracks["path"])))

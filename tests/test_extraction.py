@@ -344,3 +344,22 @@ def test_select_genres_forgets_the_others(segments):
 def test_a_table_that_does_not_fit_is_refused(table, message):
     with pytest.raises(ValueError, match=message):
         Segments(np.zeros((2, 3)), pd.DataFrame(table))
+
+
+@pytest.mark.parametrize("column", ["segment", "start", "augmentation"])
+def test_a_column_that_the_result_has_is_not_overwritten(tracks, column):
+    with pytest.raises(ValueError, match=f"has a column {column}; rename it"):
+        extract(tracks.assign(**{column: 1}))
+
+
+def test_relative_paths_are_those_of_the_current_folder(tracks, tmp_path, monkeypatch):
+    for name, path in zip("ab", tracks["path"][[0, 2]]):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        Path("song.wav").write_bytes(Path(path).read_bytes())
+        os.utime("song.wav", (0, 0))
+        # Workers and results of the other folder are there.
+        segments = extract(["song.wav"], n_jobs=2, cache=tmp_path / "cache")
+        assert segments.table["track"][0] == "song.wav"
+        expected = extract([path])
+        np.testing.assert_array_equal(segments.x, expected.x)
