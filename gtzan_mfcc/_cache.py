@@ -6,6 +6,7 @@ rows depend on. Files that failed are tried again by each call.
 """
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -109,10 +110,11 @@ def clear_cache(cache: str | Path) -> None:
     >>> from tempfile import mkdtemp
     >>> clear_cache(mkdtemp())
     """
-    ours = "tracks/*.npy mfcc-*.npy features-*.npy unfinished-*.npy folds/*.npz"
-    for pattern in ours.split():
+    ours = re.compile(r"((mfcc|features)-)?[0-9a-f]{16}|unfinished-[0-9a-f]{8}")
+    for pattern in ("*.npy", "tracks/*.npy", "folds/*.npz"):
         for file in Path(cache).glob(pattern):
-            file.unlink(missing_ok=True)
+            if ours.fullmatch(file.stem):
+                file.unlink(missing_ok=True)
 
 
 def _files(

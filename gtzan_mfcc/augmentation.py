@@ -23,7 +23,7 @@ import soundfile
 import soxr
 
 from gtzan_mfcc._librosa import librosa
-from gtzan_mfcc.audio import SAMPLE_RATE
+from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
 
 STUDY = ("random_gain", "white_noise", "pitch_scale")
 """Names of the study's three augmentations, in the order of the copies."""
@@ -91,8 +91,10 @@ def augment(
     Raises
     ------
     ValueError
-        If your function returns something else than finite numbers of the shape of the
-        signal.
+        If your function returns a signal of another length.
+    AudioError
+        If it returns NaN or infinity. `gtzan_mfcc.extraction.extract_mfcc` then leaves
+        out this track, with the reason.
 
     See Also
     --------
@@ -122,11 +124,14 @@ def augment(
     def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         with _global_seed(int(rng.integers(2**32))):
             augmented = np.asarray(augmentation(y.copy(), **taken))
-        if augmented.shape != y.shape or not np.isfinite(augmented).all():
+        if augmented.shape != y.shape:
             raise ValueError(
                 f"the augmentation {augmentation} makes {augmented.shape} of a signal "
-                f"of {y.shape} samples; return as many samples, without NaN."
+                f"of {y.shape} samples; return as many."
             )
+        if not np.isfinite(augmented).all():
+            # For some signals only, such as silence.
+            raise AudioError(f"the augmentation {augmentation} makes infinity or NaN.")
         return augmented
 
     return _each(one, y, rng)
@@ -419,7 +424,8 @@ def mp3(
     """Encode each signal as MP3 and decode it again, with libsndfile.
 
     A signal beyond full scale is scaled down before encoding, and scaled up after
-    decoding.
+    decoding. At 48 kbit/s and less, the copy starts 1,105 samples late, because the
+    encoder's delay cannot be known to the decoder.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -296,8 +297,9 @@ def load_facts(path: str | Path = _GTZAN_FACTS) -> pd.DataFrame:
     Raises
     ------
     DatasetError
-        If the file cannot be read, or the table has no column ``track``, or one that
-        the package makes (``segment``, ``start``, ``augmentation``).
+        If the file cannot be read, or the table has no column ``track``, one that the
+        package makes (``segment``, ``start``, ``augmentation``), or two rows for one
+        track.
 
     See Also
     --------
@@ -467,15 +469,26 @@ def _files(folder: Path) -> list[Path]:
         raise DatasetError(f"{folder}: no such folder; check its name.")
     files = []
     visited = set()
-    for base, folders, names in os.walk(folder, followlinks=True):
+    folders = [folder]
+    # Links come last, so that a folder is found by its own name.
+    links = []
+    while folders or links:
+        base = folders.pop() if folders else links.pop(0)
         real = os.path.realpath(base)
         if real in visited:
-            folders.clear()
             continue
         visited.add(real)
-        # Skip names with a leading dot: macOS adds such files, which are not sound.
-        files += [Path(base, name) for name in names if not name.startswith(".")]
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        with suppress(OSError):  # A folder that may not be read has no files.
+            for entry in sorted(base.iterdir()):
+                # macOS adds files with a leading dot, which are not sound.
+                if entry.name.startswith("."):
+                    continue
+                if not entry.is_dir():
+                    files.append(entry)
+                elif entry.is_symlink():
+                    links.append(entry)
+                else:
+                    folders.append(entry)
     return sorted(files)
 
 
@@ -570,9 +583,14 @@ def _check_facts(facts: pd.DataFrame, source: str | Path) -> pd.DataFrame:
         raise DatasetError(
             f"{found}; rename {', '.join(taken)}: the package adds these."
         )
+    facts = facts.dropna(subset="track").drop_duplicates()
+    twice = facts["track"].duplicated()
+    if twice.any():
+        name = facts["track"][twice].iloc[0]
+        raise DatasetError(f"{source} has two rows for {name}; keep one of them.")
     wanted = ["track", "artist", "fault_filtered", "replica_of"]
     others = facts.columns.difference([*wanted, "genre", "path"], sort=False)
-    return facts.reindex(columns=[*wanted, *others]).drop_duplicates("track")
+    return facts.reindex(columns=[*wanted, *others])
 
 
 def _match(facts: Facts, names: list[str]) -> pd.DataFrame:
@@ -611,7 +629,7 @@ def _match(facts: Facts, names: list[str]) -> pd.DataFrame:
 
 def _plain(name: str) -> str:
     """Write the name of a track in one way: with composed accents, and with ``/``."""
-    return unicodedata.normalize("NFC", name).replace("\\", "/")
+    return unicodedata.normalize("NFC", str(name)).replace("\\", "/")
 
 
 def _with_different_names(tracks: pd.DataFrame) -> pd.DataFrame:

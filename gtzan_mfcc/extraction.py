@@ -19,7 +19,12 @@ from gtzan_mfcc._identity import (
     digest,
     identity,
 )
-from gtzan_mfcc._util import CacheError, any_file_names, package_versions
+from gtzan_mfcc._util import (
+    CacheError,
+    any_file_names,
+    package_versions,
+    row_positions,
+)
 
 __all__ = [
     "KAGGLE_SEGMENT_LENGTH",
@@ -98,10 +103,11 @@ class Segments:
             table["augmentation"] = "original"
         if "segment" not in table:
             table["segment"] = table.groupby(["track", "augmentation"]).cumcount()
-        if "genre" in table and not isinstance(
-            table["genre"].dtype, pd.CategoricalDtype
-        ):
-            table["genre"] = pd.Categorical(table["genre"].map(str, na_action="ignore"))
+        if "genre" in table:
+            genre = table["genre"]
+            if not isinstance(genre.dtype, pd.CategoricalDtype):
+                genre = pd.Series(pd.Categorical(genre.map(str, na_action="ignore")))
+            table["genre"] = genre.cat.rename_categories(str)
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "table", table)
 
@@ -127,9 +133,7 @@ class Segments:
         All genres are kept, so that the labels of two selections mean the same; see
         `select_genres`.
         """
-        rows = np.asarray(rows)
-        if not rows.size:
-            rows = rows.astype(int)  # NumPy takes an empty list for floats.
+        rows = row_positions(rows, self.table)
         return Segments(
             self.x[rows], self.table.iloc[rows], self.left_out, self.settings
         )

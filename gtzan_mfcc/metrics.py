@@ -25,6 +25,7 @@ from scipy.stats import t as student_t
 from sklearn.metrics import precision_recall_fscore_support
 
 from gtzan_mfcc import splits
+from gtzan_mfcc._util import row_positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,8 @@ class Predictions:
     Raises
     ------
     ValueError
-        If the tables have different numbers of rows, or a probability is missing.
+        If the tables have different numbers of rows, a probability is missing, or a
+        genre of the table is not a column of the probabilities.
 
     See Also
     --------
@@ -73,10 +75,14 @@ class Predictions:
         if not len(self.table) == len(self.probabilities) == len(runs):
             found = [len(self.table), len(self.probabilities), len(runs)]
             raise ValueError(f"table, probabilities and runs have {found} rows.")
-        if self.probabilities.isna().any(axis=None):
+        probabilities = pd.DataFrame(self.probabilities).reset_index(drop=True)
+        probabilities = probabilities.rename(columns=str)
+        if probabilities.isna().any(axis=None):
             raise ValueError("some probabilities are not numbers.")
+        unknown = set(self.table["genre"].astype(str)) - set(probabilities)
+        if unknown:
+            raise ValueError(f"no column of probabilities for {sorted(unknown)}.")
         object.__setattr__(self, "table", self.table.reset_index(drop=True))
-        probabilities = self.probabilities.reset_index(drop=True)
         object.__setattr__(self, "probabilities", probabilities)
         object.__setattr__(self, "runs", runs.reset_index(drop=True))
 
@@ -106,7 +112,7 @@ class Predictions:
 
     def select(self, rows: np.ndarray) -> "Predictions":
         """Select rows by a boolean mask or by positions."""
-        rows = np.asarray(rows)
+        rows = row_positions(rows, self.table)
         return Predictions(
             self.table.iloc[rows], self.probabilities.iloc[rows], self.runs.iloc[rows]
         )
@@ -297,7 +303,7 @@ def accuracy_interval(correct: np.ndarray, groups: np.ndarray) -> tuple[float, f
     Raises
     ------
     ValueError
-        If there are no rows.
+        If there are no rows, or a row has no group.
 
     References
     ----------
@@ -358,7 +364,7 @@ def paired_interval(
     Raises
     ------
     ValueError
-        If the two have different tracks.
+        If the two have different tracks, or different genres of a track.
 
     See Also
     --------
@@ -393,7 +399,7 @@ def paired_interval(
 
 def _rows(votes: Predictions) -> list:
     """Name the rows of votes."""
-    names = votes.table[["track"]].astype(object)
+    names = votes.table[["track"]].astype(object).assign(genre=votes.true)
     if "seed" in votes.runs:
         names = names.assign(seed=votes.runs["seed"])
     return names.to_numpy().tolist()
@@ -404,6 +410,8 @@ def _mean_of_groups(values: np.ndarray, groups: np.ndarray) -> tuple[float, floa
     values = np.asarray(values, dtype=float)
     if not len(values):
         raise ValueError("there are no predictions to count.")
+    if len(values) != len(groups) or pd.isna(groups).any():
+        raise ValueError("each row needs a group; see splits.group.")
     mean = values.mean()
     deviations = pd.Series(values - mean).groupby(np.asarray(groups)).sum().to_numpy()
     n = len(deviations)
@@ -452,27 +460,33 @@ def scores(predictions: Predictions, *, by: str = "track") -> dict:
     segment_groups = splits.group(predictions.table, by)
     group_of_track = dict(zip(predictions.table["track"], segment_groups))
     track_groups = votes.table["track"].map(group_of_track).to_numpy()
-    report = genre_report(votes.true, votes.predicted, votes.genres)
-    # By position, because a genre may be called "macro avg", too.
-    report = report[: len(votes.genres)]
-    report = report[report["support"] > 0]
-    n_seeds = 1
-    by_seed = {}
-    if "seed" in predictions.runs:
-        of_seeds = pd.Series(votes.correct).groupby(votes.runs["seed"]).mean()
-        n_seeds = len(of_seeds)
-        by_seed = {"least": of_seeds.min(), "greatest": of_seeds.max()}
+    seed = pd.Series(0, votes.table.index)
+    if "seed" in votes.runs:
+        seed = votes.runs["seed"]
+    by_seed = []
+    for rows in seed.groupby(seed).indices.values():
+        of_seed = votes.select(rows)
+        report = genre_report(of_seed.true, of_seed.predicted, votes.genres)
+        # By position, because a genre may be called "macro avg", too.
+        report = report[: len(votes.genres)]
+        report = report[report["support"] > 0]
+        accuracy = of_seed.correct.mean()
+        by_seed.append([accuracy, report["recall"].mean(), report["f1-score"].mean()])
+    accuracies, recalls, f1_scores = np.transpose(by_seed)
+    range_of_seeds = {}
+    if "seed" in votes.runs:
+        range_of_seeds = {"least": accuracies.min(), "greatest": accuracies.max()}
     return {
         "segment_accuracy": float(predictions.correct.mean()),
         "segment_interval": accuracy_interval(predictions.correct, segment_groups),
         "track_accuracy": float(votes.correct.mean()),
         "track_interval": accuracy_interval(votes.correct, track_groups),
-        **by_seed,
-        "balanced_accuracy": report["recall"].mean(),
-        "macro_f1": report["f1-score"].mean(),
-        "majority": report["support"].max() / len(votes),
-        "genres": len(report),
-        "tracks": len(votes) // n_seeds,
+        **range_of_seeds,
+        "balanced_accuracy": recalls.mean(),
+        "macro_f1": f1_scores.mean(),
+        "majority": votes.true.value_counts(normalize=True).max(),
+        "genres": votes.true.nunique(),
+        "tracks": len(votes) // len(by_seed),
         "groups": len(set(track_groups)),
-        "segments": len(predictions) // n_seeds,
+        "segments": len(predictions) // len(by_seed),
     }

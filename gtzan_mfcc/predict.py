@@ -54,6 +54,9 @@ def check_genres(genres: Sequence[str]) -> None:
     --------
     >>> check_genres(["jazz", "rock"])
     """
+    if not isinstance(genres, (list, tuple)):
+        found = f"the genres are a {type(genres).__name__}"
+        raise ModelError(f"{found}; give a list, in the order of the labels.")
     shown = ", ".join(map(str, genres))
     if not all(isinstance(genre, str) for genre in genres):
         raise ModelError(f"the genres are {shown}; they must be text.")
@@ -406,6 +409,8 @@ def predict_files(
     ...     print(type(result).__name__, "for", file)
     AudioError for missing.wav
     """
+    if isinstance(files, (str, bytes)):
+        raise TypeError("files are a list or another iterable; predict takes one song.")
 
     def attempt(file: Song) -> Prediction | AudioError:
         try:

@@ -106,8 +106,8 @@ def folds(
     n_folds : int
         Number of folds, 2 or more.
     fewer : bool
-        Make fewer folds if a genre has fewer groups, so that each fold tests each
-        genre.
+        Make fewer folds if a genre has fewer groups, so that each fold tests each genre
+        (if no group has several genres).
     seed : int
         Seed of the shuffle.
 
@@ -208,6 +208,7 @@ def fault_filtered(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndar
     >>> [len(rows) for rows in fault_filtered(dataset.load_facts())]
     [443, 197, 290]
     """
+    _check_column(table, "fault_filtered")
     train, valid, test = (
         np.flatnonzero(table["fault_filtered"].isin([part])) for part in PARTS
     )
@@ -271,9 +272,11 @@ def _merge_replicas(
     """Link each track with its group and its original; name groups by their first."""
     linked = DisjointSet()
     for name, track, original in set(zip(named, tracks, originals)):
-        nodes = [("group", name), ("track", track)]
+        nodes = [("group", name), ("track", str(track))]
         if pd.notna(original):
-            nodes.append(("track", original))
+            if isinstance(original, float) and original.is_integer():
+                original = int(original)  # A column of numbers with gaps has floats.
+            nodes.append(("track", str(original)))
         for node in nodes:
             linked.add(node)
             linked.merge(nodes[0], node)
@@ -318,7 +321,7 @@ def find_replicas(
     >>> find_replicas(x, pd.DataFrame({"track": [*"abc"]})).to_dict()
     {'c': 'a'}
     """
-    means = pd.DataFrame(x).groupby(table["track"].astype(str).to_numpy()).mean()
+    means = pd.DataFrame(x).groupby(table["track"].astype(object).to_numpy()).mean()
     scaled = StandardScaler().fit_transform(means)
     radius = limit * np.sqrt(means.shape[1])
     near = NearestNeighbors(radius=radius).fit(scaled).radius_neighbors_graph()
@@ -330,7 +333,7 @@ def find_replicas(
 
 def _check_column(table: pd.DataFrame, name: str) -> None:
     if name not in table:
-        raise ValueError(f"no column {name!r}; there are {', '.join(table)}.")
+        raise ValueError(f"no column {name!r}; there are {', '.join(map(str, table))}.")
 
 
 def _originals(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:

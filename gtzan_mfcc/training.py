@@ -1,7 +1,9 @@
 """Train models: `fit` for any network, and a function for each model of the project."""
 
+import inspect
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -61,6 +63,13 @@ def fit(
         `validation`, ``val_accuracy``, ``val_loss``. Training values are means over the
         epoch, with dropout.
 
+    Raises
+    ------
+    ModelError
+        If the outputs of the model are not probabilities.
+    ValueError
+        If a label is not the index of an output.
+
     See Also
     --------
     Notebook ``1_features_ann`` introduces this helper.
@@ -72,6 +81,11 @@ def fit(
     >>> list(history), len(history)
     (['accuracy', 'loss'], 2)
     """
+    # Find out before the training, which may take hours.
+    output = keras.ops.convert_to_numpy(model(x[:1]))
+    models.check_probabilities(output, output.shape[-1])
+    if not 0 <= np.min(labels) <= np.max(labels) < output.shape[-1]:
+        raise ValueError(f"the labels go beyond the {output.shape[-1]} outputs.")
     keras.utils.set_random_seed(seed)
     model.compile(
         keras.optimizers.Adam(learning_rate),
@@ -121,7 +135,8 @@ def fit_network(
         The training set, from `gtzan_mfcc.extraction.extract_mfcc`, or your own.
     network : function or keras.Model
         A function that builds a network, such as `gtzan_mfcc.models.cnn`. It is called
-        with the shape of a row, the number of genres, and ``seed`` by name.
+        with the shape of a row, the number of genres, and ``seed`` by name if it has
+        such a parameter.
 
         Or a Keras model, which is copied and not changed. The copy has new weights.
         Layers without weights to train, such as frozen ones, keep theirs. A layer that
@@ -165,12 +180,12 @@ def fit_network(
     elif standardise:
         mean = x.mean(axis=0)
         variance = x.var(axis=0)
-        model = network(*x.shape[1:], n_genres, seed=seed, mean=mean, variance=variance)
-    else:
-        model = network(*x.shape[1:], n_genres, seed=seed)
-    # Find out before the training, which may take hours.
-    output = keras.ops.convert_to_numpy(model(x[:1]))
-    models.check_probabilities(output, n_genres)
+        network = partial(network, mean=mean, variance=variance)
+    if not isinstance(network, keras.Model):
+        if "seed" in inspect.signature(network).parameters:
+            network = partial(network, seed=seed)
+        model = network(*x.shape[1:], n_genres)
+    models.check_probabilities(keras.ops.convert_to_numpy(model(x[:1])), n_genres)
     fit(
         model,
         x,

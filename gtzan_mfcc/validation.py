@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 
 import joblib
@@ -172,9 +173,17 @@ def _probabilities(model: object, segments: Segments) -> np.ndarray:
     x = segments.x
     genres = segments.genres
     if not hasattr(model, "classes_"):
+        if hasattr(model, "predict_proba"):
+            probabilities = np.asarray(model.predict_proba(x))
+        elif hasattr(model, "predict") and not hasattr(model, "get_params"):
+            probabilities = np.asarray(model.predict(x, verbose=0))
+        else:
+            wanted = "return a Keras model or a scikit-learn classifier"
+            raise ValueError(
+                f"the function returns a {type(model).__name__}; {wanted}."
+            )
         from gtzan_mfcc.models import check_probabilities
 
-        probabilities = np.asarray(model.predict(x, verbose=0))
         check_probabilities(probabilities, len(genres))
         return probabilities
     # A classifier has no column for genres that were not in its training set.
@@ -192,8 +201,11 @@ def _probabilities(model: object, segments: Segments) -> np.ndarray:
     by_genre = np.full((len(x), len(genres)), missing, dtype=float)
     for column, label in enumerate(model.classes_):
         # An own function may train on names in place of numbers.
-        place = genres.index(label) if isinstance(label, str) else int(label)
-        by_genre[:, place] = values[:, column]
+        name = genres[label] if label in range(len(genres)) else label
+        if name not in genres:
+            wanted = "train on segments.labels, or on names of genres"
+            raise ValueError(f"the model has the class {label!r}; {wanted}.")
+        by_genre[:, genres.index(name)] = values[:, column]
     return by_genre
 
 
@@ -290,11 +302,13 @@ def report_card(
     track    1.0
     Name: track_accuracy, dtype: float64
     """
-    if isinstance(by, str):
-        by = [by]
-    if isinstance(seeds, int):
+    by = [by] if isinstance(by, str) else list(by)
+    if isinstance(seeds, Integral):
         raise ValueError(f"seeds is {seeds}; give a sequence, such as (0, 1, 2).")
-    unknown = set(by) - {*SPLITS, *segments.table}
+    seeds = list(seeds)
+    if not by or not seeds:
+        raise ValueError("no split or no seed is given.")
+    unknown = set(by) - {*SPLITS, *segments.table} | {"leak"}.intersection(by)
     if unknown:
         there = ", ".join(map(str, [*SPLITS, *segments.table]))
         raise ValueError(f"no split {sorted(unknown)}; there are {there}.")

@@ -515,7 +515,8 @@ def test_without_a_cache_nothing_is_written(tracks, tmp_path, monkeypatch):
 def test_clear_cache_deletes_results_and_no_other_files(tracks, cache, computed):
     extract(tracks[:1], cache)
     extraction.extract_features(tracks[:1], n_jobs=1, cache=cache, progress=False)
-    mine = [cache / "notes.txt", cache / "mine.npy", cache / "tracks" / "mine.csv"]
+    names = ("notes.txt", "mfcc-mine.npy", "tracks/mine.npy")
+    mine = [cache / name for name in names]
     for file in mine:
         file.touch()
     extraction.clear_cache(cache)

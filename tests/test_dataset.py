@@ -409,3 +409,23 @@ def test_a_failed_download_gives_the_reason(kaggle, tmp_path):
     with pytest.raises(DatasetError, match=r"\(KeyError\)\. Is there a network"):
         download.download(tmp_path)
     assert "KAGGLEHUB_CACHE" not in os.environ
+
+
+def test_a_folder_is_known_by_its_own_name_and_not_by_that_of_a_link(tmp_path):
+    for name in ("m", "n"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "song.wav").touch()
+    (tmp_path / "a").symlink_to("m")
+    (tmp_path / "m" / "more").symlink_to("../n")
+    (tmp_path / "n" / "self").symlink_to("..")
+    tracks = dataset.load_tracks(tmp_path)
+    assert tracks["track"].to_list() == ["m/song", "n/song"]
+
+
+def test_empty_lines_of_facts_are_left_out_and_two_rows_of_a_track_refused(tmp_path):
+    path = tmp_path / "tracks.csv"
+    path.write_text("track,artist\na/0,x\n,\na/0,x\n")
+    assert dataset.load_facts(path)["track"].to_list() == ["a/0"]
+    path.write_text("track,artist\na/0,x\na/0,y\n")
+    with pytest.raises(dataset.DatasetError, match="two rows for a/0"):
+        dataset.load_facts(path)

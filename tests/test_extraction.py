@@ -363,3 +363,34 @@ def test_relative_paths_are_those_of_the_current_folder(tracks, tmp_path, monkey
         assert segments.table["track"][0] == "song.wav"
         expected = extract([path])
         np.testing.assert_array_equal(segments.x, expected.x)
+
+
+def test_an_augmentation_that_fails_for_one_file_leaves_out_this_file(tracks, tmp_path):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(70_000), 22_050)
+    files = [tmp_path / "silence.wav", tracks["path"][0]]
+    with np.errstate(invalid="ignore"):
+        segments = extract(files, augmentations={"loud": lambda y: y / np.abs(y).max()})
+    assert segments.table["path"].unique().tolist() == [tracks["path"][0]]
+    assert "silence.wav: the augmentation" in segments.left_out["reason"][0]
+
+
+@pytest.mark.parametrize("labels", [[2, 10, 10], [True, False, False], ["b", "a", "a"]])
+def test_genres_of_any_type_are_text(labels):
+    table = pd.DataFrame({"track": [*"abc"], "genre": labels})
+    for genre in (table["genre"], table["genre"].astype("category")):
+        segments = extraction.Segments(np.zeros((3, 1)), table.assign(genre=genre))
+        names = np.take(segments.genres, segments.labels)
+        assert names.tolist() == [str(label) for label in labels]
+
+
+def test_rows_are_selected_by_a_mask_of_the_same_index_or_by_positions():
+    table = pd.DataFrame({"track": [*"abc"]})
+    segments = extraction.Segments(np.arange(3), table)
+    mask = segments.table["track"] == "b"
+    for rows in (mask, mask.to_numpy(), mask.to_list(), [1], 1):
+        assert segments.select(rows).x.tolist() == [1]
+    assert len(segments.select([])) == 0
+    with pytest.raises(ValueError, match="the index of the mask is not that of"):
+        segments.select(mask[::-1])
+    with pytest.raises(ValueError, match="the mask has 2 rows, the table 3"):
+        segments.select([True, False])

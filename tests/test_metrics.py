@@ -186,3 +186,30 @@ def test_models_tested_on_other_tracks_are_not_compared():
     other = predicted([1, 1, 0], tracks=["a", "b", "d"])
     with pytest.raises(ValueError, match="not tested on the same tracks"):
         metrics.paired_interval(model, other)
+
+
+def test_scores_of_several_seeds_are_means_over_the_seeds():
+    table = pd.DataFrame({"track": [*"abcd"] * 2, "genre": [*"jjrr"] * 2})
+    likely = pd.DataFrame({"j": [1.0] * 4 + [0.0] * 4})
+    likely["r"] = 1 - likely["j"]
+    runs = pd.DataFrame({"seed": [0] * 4 + [1] * 4})
+    scores = metrics.scores(metrics.Predictions(table, likely, runs))
+    # One seed predicts only j, the other only r.
+    assert scores["macro_f1"] == pytest.approx(1 / 3)
+    assert scores["balanced_accuracy"] == scores["track_accuracy"] == 0.5
+    assert (scores["least"], scores["greatest"]) == (0.5, 0.5)
+
+
+def test_what_cannot_be_counted_is_refused():
+    table = pd.DataFrame({"track": ["a", "b"], "genre": ["jazz", "funk"]})
+    likely = pd.DataFrame({"jazz": [0.5, 0.5], "rock": [0.5, 0.5]})
+    with pytest.raises(ValueError, match=r"no column of probabilities for \['funk'\]"):
+        metrics.Predictions(table, likely)
+    with pytest.raises(ValueError, match="each row needs a group"):
+        metrics.accuracy_interval(np.array([True, False]), np.array(["x", None]))
+    one, other = (
+        metrics.Predictions(table.assign(genre=genres), likely)
+        for genres in (["jazz", "rock"], ["rock", "jazz"])
+    )
+    with pytest.raises(ValueError, match="not tested on the same tracks"):
+        metrics.paired_interval(one, other)

@@ -306,3 +306,14 @@ def test_the_pretrained_model_has_gtzans_genres_and_is_installed_with_the_packag
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     package_data = project["tool"]["setuptools"]["package-data"]["gtzan_mfcc"]
     assert predict.PRETRAINED.name in package_data
+
+
+@pytest.mark.parametrize("genres", [{"a", "b", "c"}, "abc", {"a": 0, "b": 1, "c": 2}])
+def test_genres_without_an_order_are_refused(genres):
+    with pytest.raises(predict.ModelError, match="give a list, in the order"):
+        predict.Classifier(quick_network(), genres, STUDY)
+
+
+def test_one_file_in_place_of_several_is_refused(model):
+    with pytest.raises(TypeError, match="predict takes one song"):
+        next(predict.predict_files("song.mp3", model))

@@ -186,3 +186,19 @@ def test_fault_filtered_parts_are_those_of_the_column_and_only_train_has_copies(
         ValueError, match="2 to validate and 0 to test; each part needs"
     ):
         splits.fault_filtered(table[:4])
+
+
+@pytest.mark.parametrize(
+    ("tracks", "originals"),
+    [
+        ([1, 2, 3], [None, 1.0, None]),
+        (["1", "2", "3"], [None, 1, None]),
+        (["a", "b", "c"], [None, "a", None]),
+    ],
+)
+def test_replicas_are_linked_whatever_the_type_of_names(tracks, originals):
+    table = pd.DataFrame({"track": tracks, "replica_of": originals, "genre": "x"})
+    groups = splits.group(table, "track")
+    assert groups[0] == groups[1] != groups[2]
+    x = np.array([[0.0, 1.0], [0.0, 1.0], [9.0, 2.0]])
+    assert splits.find_replicas(x, table).to_dict() == {tracks[1]: tracks[0]}

@@ -203,3 +203,21 @@ def nested():
 def test_a_keras_model_that_would_give_wrong_numbers_is_refused(segments, own, found):
     with pytest.raises(models.ModelError, match=found):
         training.fit_network(segments, network=own())
+
+
+def test_a_builder_needs_no_seed_and_outputs_must_be_probabilities():
+    def build(frames, n_mfcc, n_genres, activation="softmax"):
+        layers = keras.layers
+        inputs = keras.Input((frames, n_mfcc))
+        outputs = layers.Dense(n_genres, activation=activation)(
+            layers.Flatten()(inputs)
+        )
+        return keras.Model(inputs, outputs)
+
+    table = pd.DataFrame({"track": range(8), "genre": ["a", "b"] * 4})
+    segments = extraction.Segments(np.ones((8, 5, 2), np.float32), table)
+    assert training.fit_network(segments, network=build, epochs=1).output_shape[1] == 2
+    with pytest.raises(models.ModelError, match="is not probabilities"):
+        training.fit(build(5, 2, 2, None), segments.x, segments.labels)
+    with pytest.raises(ValueError, match="beyond the 2 outputs"):
+        training.fit(build(5, 2, 2), segments.x, segments.labels + 1)

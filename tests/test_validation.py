@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.cluster import KMeans
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OutputCodeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -484,3 +486,51 @@ def test_classifiers_have_a_report_card(classifier, card, segments):
         # Each seed has a forest of its own, and the user's classifier is not changed.
         assert not np.array_equal(values[:24], values[24:])
         assert classifier.random_state is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"by": []}, "no split or no seed"),
+        ({"seeds": iter(())}, "no split or no seed"),
+        ({"seeds": np.int64(2)}, "give a sequence"),
+        ({"by": "leak"}, r"no split \['leak'\]"),
+    ],
+)
+def test_splits_and_seeds_are_checked_before_the_training(segments, change, message):
+    with pytest.raises(ValueError, match=message):
+        validation.report_card(LogisticRegression(), segments, **change)
+
+
+def test_a_column_that_is_missing_is_a_remark(segments):
+    table = segments.table[["track", "genre"]]
+    few = Segments(segments.x.reshape(len(table), -1), table)
+    by = (split for split in validation.SPLITS)
+    card, _ = validation.report_card(LogisticRegression(), few, by=by, progress=False)
+    assert card.index.to_list() == list(validation.SPLITS)
+    for split in ("artist", "fault_filtered"):
+        assert card.loc[split, "remark"].startswith("not tested: no column")
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (lambda x, labels: None, "the function returns a NoneType"),
+        (lambda x, labels: KMeans(3).fit(x), "the function returns a KMeans"),
+        (
+            lambda x, labels: LogisticRegression().fit(x, labels - 1),
+            "has the class .*-1",
+        ),
+        (
+            lambda x, labels: LogisticRegression().fit(x, labels + 1),
+            "has the class .*3",
+        ),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(segments, folds, result, message):
+    def fit_model(train):
+        return result(train.x.reshape(len(train), -1), train.labels)
+
+    flat = Segments(segments.x.reshape(len(segments), -1), segments.table)
+    with pytest.raises(ValueError, match=message):
+        validation.cross_validate(fit_model, flat, folds, progress=False)
