@@ -371,6 +371,8 @@ def _track_table(tracks: pd.DataFrame | Sequence[str | Path]) -> pd.DataFrame:
     if made_here:
         raise ValueError(f"the track table has a column {made_here.pop()}; rename it.")
     tracks = tracks.reset_index(drop=True)
+    if tracks["path"].isna().any():
+        raise ValueError("each row of the track table needs a path.")
     if "track" not in tracks:
         tracks.insert(0, "track", list(map(str, tracks["path"])))
     # Workers may have been started in another folder.
@@ -387,11 +389,12 @@ def _augmentations(
     augmentations: Sequence[str] | dict[str, Callable],
 ) -> dict[str, Callable]:
     """Return the augmentation of each copy by name."""
-    if isinstance(augmentations, str):
-        augmentations = [augmentations]
     known = augmentation.AUGMENTATIONS
     if isinstance(augmentations, dict):
         known = augmentations
+    elif isinstance(augmentations, str):
+        augmentations = [augmentations]
+    augmentations = list(augmentations)
     unknown = sorted(set(augmentations) - set(known))
     if unknown:
         there = ", ".join(known)

@@ -109,6 +109,9 @@ class Classifier(keras.Model):
     ) -> None:
         super().__init__()
         check_genres(genres)
+        if not isinstance(settings, Settings):
+            found = f"the settings are {settings!r}"
+            raise ModelError(f"{found}; give those of the MFCCs, features.Settings().")
         # A network that is not built, or a scikit-learn model, has no shapes.
         takes = getattr(network, "input_shape", None)
         gives = getattr(network, "output_shape", None)
