@@ -100,7 +100,7 @@ lock:  ## pin the newest versions in requirements.lock
 	mv build/lock/requirements.lock requirements.lock
 
 clean:  ## remove all that can be made again, but not data/
-	rm -rf .venv .venv.lock build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest .venv.lock build *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # If make runs twice at the same time, one process makes .venv, and the other waits for it.
