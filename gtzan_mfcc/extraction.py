@@ -343,11 +343,11 @@ def extract_features(
 _PARALLEL = """n_jobs : int
         Number of processes; -1 for one per core, or for all workers of a cluster.
     cache : str or Path, optional
-        A folder to keep the result of each copy of each track; None keeps nothing. A
-        result is used again only if the file (path, size, date), the settings, the code
-        of this package and the packages that compute it are the same. What your own
-        functions compute is not kept. An interrupted run continues where it stopped.
-        `clear_cache` empties the folder.
+        A folder to keep the result of each copy of each track, and the joined rows of
+        each selection of tracks; None keeps nothing. A result is used again only if the
+        file (path, size, date), the settings, the code of this package and the packages
+        that compute it are the same. What your own functions compute is not kept. An
+        interrupted run continues where it stopped. `clear_cache` empties the folder.
     strict : bool
         Raise an error for the first track that cannot be used, instead of leaving it
         out.
