@@ -221,9 +221,13 @@ def _train(options: argparse.Namespace) -> int:
     output = Path(options.output).expanduser()
     _check_output(output)
     cache = _cache(options.cache)
+    # pandas takes a while.
+    from gtzan_mfcc._tables import any_file_names
 
-    import pandas as pd
+    return any_file_names(_train_model)(options, output, cache)
 
+
+def _train_model(options: argparse.Namespace, output: Path, cache: Path | None) -> int:
     from gtzan_mfcc import (
         augmentation,
         dataset,
@@ -235,8 +239,6 @@ def _train(options: argparse.Namespace) -> int:
         validation,
     )
 
-    # PyArrow's strings cannot hold the name of a file that is not UTF-8.
-    pd.set_option("mode.string_storage", "python")
     folders = options.folders or None
     tracks = dataset.load_tracks(folders, facts=options.facts)
     predict.check_genres(sorted(set(tracks["genre"])))

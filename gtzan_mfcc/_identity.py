@@ -119,7 +119,12 @@ def _statements(module: str) -> dict[str, str]:
     path = _FOLDER / f"{module}.py"
     if path.read_text("utf-8") != _SOURCES[module]:
         raise UnknownCodeError(f"{path} has changed since it was imported.")
-    tree = ast.parse(_SOURCES[module])
+    return _parsed(_SOURCES[module])
+
+
+@cache
+def _parsed(source: str) -> dict[str, str]:
+    tree = ast.parse(source)
     statements = {}
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gtzan_mfcc._util import UserError, any_file_names
+from gtzan_mfcc._tables import any_file_names
+from gtzan_mfcc._util import UserError
 
 GENRES = tuple(
     "blues classical country disco hiphop jazz metal pop reggae rock".split()

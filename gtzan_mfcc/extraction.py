@@ -19,12 +19,8 @@ from gtzan_mfcc._identity import (
     digest,
     identity,
 )
-from gtzan_mfcc._util import (
-    CacheError,
-    any_file_names,
-    package_versions,
-    row_positions,
-)
+from gtzan_mfcc._tables import any_file_names, row_positions
+from gtzan_mfcc._util import CacheError, package_versions
 
 __all__ = [
     "KAGGLE_SEGMENT_LENGTH",

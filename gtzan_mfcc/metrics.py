@@ -25,7 +25,7 @@ from scipy.stats import t as student_t
 from sklearn.metrics import precision_recall_fscore_support
 
 from gtzan_mfcc import splits
-from gtzan_mfcc._util import row_positions
+from gtzan_mfcc._tables import row_positions
 
 
 @dataclass(frozen=True, eq=False)

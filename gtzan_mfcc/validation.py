@@ -16,13 +16,8 @@ from sklearn.base import clone
 
 from gtzan_mfcc import metrics, splits
 from gtzan_mfcc._identity import UnknownCodeError, code_of_modules, digest, identity
-from gtzan_mfcc._util import (
-    any_file_names,
-    bar,
-    package_versions,
-    temporary,
-    writing_to,
-)
+from gtzan_mfcc._tables import any_file_names
+from gtzan_mfcc._util import bar, package_versions, temporary, writing_to
 from gtzan_mfcc.extraction import Segments
 from gtzan_mfcc.metrics import Predictions
 

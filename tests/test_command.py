@@ -98,7 +98,7 @@ helps = [["--help"], ["predict", "--help"], ["train", "--help"]]
 for arguments in (*helps, wrong, ["--version"]):
     with contextlib.suppress(SystemExit):
         __main__.main(arguments)
-print({"tensorflow", "keras", "librosa"} & set(sys.modules))
+print({"tensorflow", "keras", "librosa", "pandas", "numpy"} & set(sys.modules))
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT
