@@ -1,7 +1,7 @@
 """Augmentations of signals: the study's, others for training, degradations for tests.
 
-Each is a function of one signal or several, and of a seed. The same seed gives the same
-result.
+Each is a function of a signal and a seed, or a transform of audiomentations. `augment`
+applies any of them, or your own. The same seed gives the same result.
 """
 
 import copy
@@ -10,17 +10,16 @@ import io
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, wraps
 from threading import RLock
-from types import FunctionType
 from zlib import crc32
 
-import audiomentations
 import numpy as np
 import scipy.fft
 import scipy.signal
 import soundfile
 import soxr
+from audiomentations import ClippingDistortion, HighPassFilter, SevenBandParametricEQ
 
 from gtzan_mfcc._librosa import librosa
 from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
@@ -42,17 +41,14 @@ ROBUST = (
 Seed = int | list[int] | np.random.Generator  # an argument of numpy.random.default_rng
 Range = tuple[float, float]  # the lowest and highest value of a draw
 
-# The frequencies in Hz at which `equalise` draws a gain.
-_BANDS = (60, 150, 400, 1_000, 2_500, 6_000, 10_000)
-
-# Parts of docstrings that all augmentations share.
+# Parts of docstrings that several augmentations share.
 _SHARED = {
     "signals": """y : np.ndarray [shape=(..., n)]
         One signal, or several of the same length. Random values are drawn for each
-        signal.
-    seed : int, list of int, or np.random.Generator
-        The same seed gives the same result.
-    sample_rate : int
+        signal.""",
+    "seed": """seed : int, list of int, or np.random.Generator
+        The same seed gives the same result.""",
+    "sample_rate": """sample_rate : int
         Sample rate of `y` in Hz.""",
     "augmented": """augmented : np.ndarray [shape=(..., n), dtype=float32]""",
 }
@@ -72,15 +68,14 @@ def augment(
     augmentation : callable
         A value of `AUGMENTATIONS`, a ``functools.partial`` of one, a transform of
         audiomentations, or your own function of one signal [shape=(n,)], which returns
-        a signal of the same length. If your function has a parameter ``seed``, it gets
-        a np.random.Generator. If it has a parameter ``sample_rate``, it gets the sample
+        a signal of the same length. If it has a parameter ``seed``, it gets a
+        np.random.Generator. If it has a parameter ``sample_rate``, it gets the sample
         rate.
     y : np.ndarray [shape=(..., n)]
-        One signal, or several of the same length; an own function gets them one by one.
+        One signal, or several of the same length, which are augmented one by one.
     seed : int, list of int, or np.random.Generator
-        The same seed gives the same result. For a transform of audiomentations or your
-        own function, it is also the seed of Python's and NumPy's global generators
-        during the call. Afterwards, these have their former state.
+        The same seed gives the same result. It is also the seed of Python's and NumPy's
+        global generators during the call. Afterwards, these have their former state.
     sample_rate : int
         Sample rate of `y` in Hz.
 
@@ -105,36 +100,34 @@ def augment(
     >>> y = np.ones((2, 1000), np.float32)
     >>> augment(lambda y: -y, y, seed=0)[:, 0]
     array([-1., -1.], dtype=float32)
-    >>> augment(audiomentations.Shift(p=1.0), y, seed=0).shape
+    >>> augment(ClippingDistortion(p=1.0), y, seed=0).shape
     (2, 1000)
     """
     rng = np.random.default_rng(seed)
-    plain = getattr(augmentation, "func", augmentation)  # of a partial
-    if globals().get(getattr(plain, "__name__", None)) is plain:
-        return augmentation(y, seed=rng, sample_rate=sample_rate)
     # An object may change itself when it is called, as those of audiomentations do.
     augmentation = copy.deepcopy(augmentation)
-    settings = {"seed": rng, "sample_rate": sample_rate}
     try:
         parameters = inspect.signature(augmentation).parameters
     except ValueError:  # A function in C may have no signature.
         parameters = {}
-    taken = {name: value for name, value in settings.items() if name in parameters}
-
-    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        with _global_seed(int(rng.integers(2**32))):
-            augmented = np.asarray(augmentation(y.copy(), **taken))
-        if augmented.shape != y.shape:
+    known = {"seed": rng, "sample_rate": sample_rate}
+    settings = {name: value for name, value in known.items() if name in parameters}
+    signals = np.reshape(y, (-1, np.shape(y)[-1])).astype(np.float32)
+    for k, signal in enumerate(signals):
+        # A generator of its own, so that `rng` draws the same with and without it.
+        seed_of_signal = int(rng.spawn(1)[0].integers(2**32))
+        with _global_seed(seed_of_signal):
+            augmented = np.asarray(augmentation(signal.copy(), **settings))
+        if augmented.shape != signal.shape:
             raise ValueError(
                 f"the augmentation {augmentation} makes {augmented.shape} of a signal "
-                f"of {y.shape} samples; return as many."
+                f"of {signal.shape} samples; return as many."
             )
         if not np.isfinite(augmented).all():
             # For some signals only, such as silence.
             raise AudioError(f"the augmentation {augmentation} makes infinity or NaN.")
-        return augmented
-
-    return _each(one, y, rng)
+        signals[k] = augmented
+    return signals.reshape(np.shape(y))
 
 
 @contextmanager
@@ -152,21 +145,26 @@ def _global_seed(seed: int) -> Iterator[None]:
             np.random.set_state(of_numpy)
 
 
-def _each(one: Callable, y: np.ndarray, seed: Seed) -> np.ndarray:
-    """Apply `one(signal, rng)` to each signal of `y`, with one generator for all."""
-    rng = np.random.default_rng(seed)
-    signals = y.reshape(-1, y.shape[-1]).astype(np.float32)
-    for k, signal in enumerate(signals):
-        signals[k] = one(signal, rng)
-    return signals.reshape(y.shape)
+def _each_signal(one: Callable) -> Callable:
+    """Let a function of one signal take several, with one generator for all."""
+
+    @wraps(one)
+    def of_several(y: np.ndarray, **settings: object) -> np.ndarray:
+        if "seed" in settings:
+            settings["seed"] = np.random.default_rng(settings["seed"])
+        signals = np.reshape(y, (-1, np.shape(y)[-1])).astype(np.float32)
+        for k, signal in enumerate(signals):
+            signals[k] = one(signal, **settings)
+        return signals.reshape(np.shape(y))
+
+    if one.__doc__:  # None with python -OO
+        of_several.__doc__ = one.__doc__.format(**_SHARED)
+    return of_several
 
 
+@_each_signal
 def random_gain(
-    y: np.ndarray,
-    *,
-    seed: Seed,
-    sample_rate: int = SAMPLE_RATE,
-    factors: Range = (2.0, 4.0),
+    y: np.ndarray, *, seed: Seed, factors: Range = (2.0, 4.0)
 ) -> np.ndarray:
     """Multiply each signal by a random factor.
 
@@ -175,6 +173,7 @@ def random_gain(
     Parameters
     ----------
     {signals}
+    {seed}
     factors : tuple of float
         Lowest and highest factor, of a uniform distribution.
 
@@ -191,22 +190,13 @@ def random_gain(
     >>> random_gain(np.ones(3), seed=0, factors=(2, 2))
     array([2., 2., 2.], dtype=float32)
     """
-
-    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        gain = 20 * np.log10(rng.uniform(*factors))
-        # The transform draws nothing that matters, but it moves a global generator.
-        with _global_seed(0):
-            return audiomentations.Gain(gain, gain, p=1.0)(y, sample_rate)
-
-    return _each(one, y, seed)
+    factor = np.random.default_rng(seed).uniform(*factors)
+    return y.astype(float) * factor  # rounded to float32 once
 
 
+@_each_signal
 def white_noise(
-    y: np.ndarray,
-    *,
-    seed: Seed,
-    sample_rate: int = SAMPLE_RATE,
-    factors: Sequence[float] = (0.1, 0.2, 0.3, 0.4),
+    y: np.ndarray, *, seed: Seed, factors: Sequence[float] = (0.1, 0.2, 0.3, 0.4)
 ) -> np.ndarray:
     """Add white Gaussian noise to each signal, in proportion to its standard deviation.
 
@@ -216,6 +206,7 @@ def white_noise(
     Parameters
     ----------
     {signals}
+    {seed}
     factors : sequence of float
         Standard deviations of the noise, divided by that of the signal; one of them is
         drawn.
@@ -235,14 +226,12 @@ def white_noise(
     >>> round(float(noise.std()), 2)
     0.5
     """
-
-    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        amplitude = np.float32(rng.choice(factors)) * y.std()
-        return y + amplitude * rng.standard_normal(len(y), dtype=np.float32)
-
-    return _each(one, y, seed)
+    rng = np.random.default_rng(seed)
+    amplitude = np.float32(rng.choice(factors)) * y.std()
+    return y + amplitude * rng.standard_normal(len(y), dtype=np.float32)
 
 
+@_each_signal
 def pitch_scale(
     y: np.ndarray,
     *,
@@ -257,6 +246,8 @@ def pitch_scale(
     Parameters
     ----------
     {signals}
+    {seed}
+    {sample_rate}
     semitones : sequence of float
         Shifts in semitones, negative for down; one of them is drawn.
 
@@ -275,19 +266,11 @@ def pitch_scale(
     >>> int(np.abs(np.fft.rfft(octave_lower)).argmax())
     220
     """
-    rng = np.random.default_rng(seed)
-    signals = y.reshape(-1, y.shape[-1]).astype(np.float32)
-    drawn = np.array([rng.choice(semitones) for _ in signals])
-    # Signals with the same shift go together: the loop over the frames takes half the
-    # time.
-    for shift in set(drawn.tolist()):
-        rows = drawn == shift
-        signals[rows] = librosa.effects.pitch_shift(
-            signals[rows], sr=sample_rate, n_steps=shift
-        )
-    return signals.reshape(y.shape)
+    shift = np.random.default_rng(seed).choice(semitones)
+    return librosa.effects.pitch_shift(y, sr=sample_rate, n_steps=shift)
 
 
+@_each_signal
 def resample(
     y: np.ndarray,
     *,
@@ -302,6 +285,8 @@ def resample(
     Parameters
     ----------
     {signals}
+    {seed}
+    {sample_rate}
     rates : tuple of float
         Lowest and highest sample rate in Hz; the logarithm is uniformly distributed.
 
@@ -319,54 +304,13 @@ def resample(
     >>> bool(np.abs(resample(y, seed=0, rates=(8000, 8000))[5000:-5000]).max() < 0.001)
     True
     """
-
-    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        rate = round(_log_uniform(rng, rates))
-        back = soxr.resample(soxr.resample(y, sample_rate, rate), rate, sample_rate)
-        return librosa.util.fix_length(back, size=len(y))
-
-    return _each(one, y, seed)
+    logarithm = np.random.default_rng(seed).uniform(*np.log(rates))
+    rate = round(np.exp(logarithm))
+    back = soxr.resample(soxr.resample(y, sample_rate, rate), rate, sample_rate)
+    return librosa.util.fix_length(back, size=len(y))
 
 
-def equalise(
-    y: np.ndarray, *, seed: Seed, sample_rate: int = SAMPLE_RATE, decibels: float = 6.0
-) -> np.ndarray:
-    """Amplify some frequencies of each signal and attenuate others, at random.
-
-    Parameters
-    ----------
-    {signals}
-    decibels : float
-        Standard deviation of the gains in dB at 60, 150, 400, 1,000, 2,500, 6,000 and
-        10,000 Hz, drawn from a normal distribution. Between these frequencies, the gain
-        in dB is interpolated linearly over the logarithm of the frequency.
-
-    Returns
-    -------
-    {augmented}
-
-    See Also
-    --------
-    Notebook ``7_robustness`` introduces this helper.
-
-    Examples
-    --------
-    >>> y = np.random.default_rng(0).standard_normal(22_050)
-    >>> bool(np.allclose(equalise(y, seed=0, decibels=0), y, atol=1e-5))
-    True
-    """
-
-    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        gains = rng.normal(scale=decibels, size=len(_BANDS))
-
-        def gain(hertz: np.ndarray) -> np.ndarray:
-            return 10 ** (np.interp(np.log(hertz), np.log(_BANDS), gains) / 20)
-
-        return _filter(y, gain, sample_rate)
-
-    return _each(one, y, seed)
-
-
+@_each_signal
 def coloured_noise(
     y: np.ndarray,
     *,
@@ -377,14 +321,20 @@ def coloured_noise(
 ) -> np.ndarray:
     """Add noise to each signal: white noise, or noise with weaker high frequencies.
 
+    The noise is not that of ``audiomentations.AddColorNoise``, which has nearly all of
+    its power below 200 Hz, except if it is white.
+
     Parameters
     ----------
     {signals}
+    {seed}
+    {sample_rate}
     snr : tuple of float
         Lowest and highest signal-to-noise ratio in dB, of a uniform distribution.
     slope : tuple of float
-        Lowest and highest slope of the noise's spectrum, in dB per octave downwards (0
-        for white, 3 for pink, 6 for brown noise), of a uniform distribution.
+        Lowest and highest slope of the noise's spectrum above 50 Hz, in dB per octave
+        downwards (0 for white, 3 for pink, 6 for brown noise), of a uniform
+        distribution.
 
     Returns
     -------
@@ -401,19 +351,17 @@ def coloured_noise(
     >>> round(float(noise.std()), 2)
     0.1
     """
-
-    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        share = 10 ** (-rng.uniform(*snr) / 20)
-        power = rng.uniform(*slope) / 6.02
-        white = rng.standard_normal(len(y), dtype=np.float32)
-        noise = _filter(
-            white, lambda hertz: np.maximum(hertz, 50) ** -power, sample_rate
-        )
-        return y + np.float32(share) * y.std() / noise.std() * noise
-
-    return _each(one, y, seed)
+    rng = np.random.default_rng(seed)
+    share = 10 ** (-rng.uniform(*snr) / 20)
+    power = rng.uniform(*slope) / 6.02
+    white = rng.standard_normal(len(y), dtype=np.float32)
+    hertz = np.maximum(scipy.fft.rfftfreq(len(y), 1 / sample_rate), 50)
+    gain = (hertz**-power).astype(np.float32)
+    noise = scipy.fft.irfft(scipy.fft.rfft(white) * gain, len(y))
+    return y + np.float32(share) * y.std() / noise.std() * noise
 
 
+@_each_signal
 def mp3(
     y: np.ndarray,
     *,
@@ -424,12 +372,13 @@ def mp3(
     """Encode each signal as MP3 and decode it again, with libsndfile.
 
     A signal beyond full scale is scaled down before encoding, and scaled up after
-    decoding. At 48 kbit/s and less, the copy starts 1,105 samples late, because the
-    encoder's delay cannot be known to the decoder.
+    decoding.
 
     Parameters
     ----------
-    {signals} MP3 has 8,000, 11,025, 12,000, 16,000, 22,050, 24,000,
+    {signals}
+    {seed}
+    {sample_rate} MP3 has 8,000, 11,025, 12,000, 16,000, 22,050, 24,000,
         32,000, 44,100 and 48,000 Hz.
     bitrates : sequence of int
         Bit rates in kbit/s; one of them is drawn. At 22,050 Hz, they go from 16 to 160.
@@ -456,60 +405,29 @@ def mp3(
         lowest, highest = 8, 160
     else:
         lowest, highest = 8, 64
-
-    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        level = (highest - rng.choice(bitrates)) / (highest - lowest)
-        full_scale = max(1, np.abs(y).max())
-        file = io.BytesIO()
-        soundfile.write(
-            file,
-            y / full_scale,
-            sample_rate,
-            format="MP3",
-            compression_level=min(0.999, max(0, level)),  # at 1, it fails
-            bitrate_mode="CONSTANT",
-        )
-        file.seek(0)
-        decoded, _ = soundfile.read(file, dtype="float32")
-        return librosa.util.fix_length(decoded * np.float32(full_scale), size=len(y))
-
-    return _each(one, y, seed)
-
-
-def clip(
-    y: np.ndarray, *, seed: Seed, sample_rate: int = SAMPLE_RATE, share: float = 0.2
-) -> np.ndarray:
-    """Clip each signal at a share of its own peak.
-
-    Parameters
-    ----------
-    {signals} Here, nothing is drawn.
-    share : float
-        Where to clip, as a share of the highest absolute value.
-
-    Returns
-    -------
-    {augmented}
-
-    See Also
-    --------
-    Notebook ``7_robustness`` introduces this helper.
-
-    Examples
-    --------
-    >>> clip(np.array([0.5, -1.0, 0.1]), seed=0, share=0.5)
-    array([ 0.5, -0.5,  0.1], dtype=float32)
-    """
-
-    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        limit = np.abs(y).max() * np.float32(share)
-        return np.clip(y, -limit, limit)
-
-    return _each(one, y, seed)
+    bitrate = np.random.default_rng(seed).choice(bitrates)
+    level = (highest - bitrate) / (highest - lowest)
+    full_scale = max(1, np.abs(y).max())
+    file = io.BytesIO()
+    soundfile.write(
+        file,
+        y / full_scale,
+        sample_rate,
+        format="MP3",
+        compression_level=min(0.999, max(0, level)),  # at 1, it fails
+        bitrate_mode="CONSTANT",
+    )
+    file.seek(0)
+    decoded, _ = soundfile.read(file, dtype="float32")
+    if len(decoded) > len(y):
+        # At low bit rates, the file does not state the delay of encoder and decoder.
+        decoded = decoded[1105:]
+    return librosa.util.fix_length(decoded * np.float32(full_scale), size=len(y))
 
 
+@_each_signal
 def shorten(
-    y: np.ndarray, *, seed: Seed, sample_rate: int = SAMPLE_RATE, seconds: float = 2.0
+    y: np.ndarray, *, sample_rate: int = SAMPLE_RATE, seconds: float = 2.0
 ) -> np.ndarray:
     """Keep the beginning of each signal, and repeat it to the original length.
 
@@ -517,7 +435,8 @@ def shorten(
 
     Parameters
     ----------
-    {signals} Here, nothing is drawn.
+    {signals}
+    {sample_rate}
     seconds : float
         How much to keep.
 
@@ -531,56 +450,13 @@ def shorten(
 
     Examples
     --------
-    >>> shorten(np.arange(5.0), seed=0, sample_rate=1, seconds=2)
+    >>> shorten(np.arange(5.0), sample_rate=1, seconds=2)
     array([0., 1., 0., 1., 0.], dtype=float32)
     """
-    length = round(seconds * sample_rate)
-    return _each(lambda y, rng: np.resize(y[:length], len(y)), y, seed)
+    return np.resize(y[: round(seconds * sample_rate)], len(y))
 
 
-def loudspeaker(
-    y: np.ndarray,
-    *,
-    seed: Seed,
-    sample_rate: int = SAMPLE_RATE,
-    hertz: Range = (100, 600),
-) -> np.ndarray:
-    """Remove the bass, as a small loudspeaker does.
-
-    This is a high-pass filter of 24 dB per octave.
-
-    Parameters
-    ----------
-    {signals}
-    hertz : tuple of float
-        Lowest and highest cut-off frequency in Hz; the logarithm is uniformly
-        distributed.
-
-    Returns
-    -------
-    {augmented}
-
-    See Also
-    --------
-    Notebook ``7_robustness`` introduces this helper.
-
-    Examples
-    --------
-    >>> y = np.sin(2 * np.pi * 50 * np.arange(22_050) / 22_050)
-    >>> bool(np.abs(loudspeaker(y, seed=0, hertz=(400, 400))[5000:]).max() < 0.01)
-    True
-    """
-
-    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        cutoff = _log_uniform(rng, hertz)
-        high_pass = scipy.signal.butter(
-            4, cutoff, btype="highpass", fs=sample_rate, output="sos"
-        )
-        return scipy.signal.sosfilt(high_pass, y)
-
-    return _each(one, y, seed)
-
-
+@_each_signal
 def room(
     y: np.ndarray,
     *,
@@ -599,6 +475,8 @@ def room(
     Parameters
     ----------
     {signals}
+    {seed}
+    {sample_rate}
     seconds : tuple of float
         Lowest and highest reverberation time, in which the sound decays by 60 dB, of a
         uniform distribution.
@@ -621,29 +499,34 @@ def room(
     >>> round(float(np.linalg.norm(echo)), 2)
     1.0
     """
-
-    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        length = rng.uniform(*seconds)
-        level = 10 ** (-rng.uniform(*direct) / 20)
-        t = np.arange(int(length * sample_rate)) / sample_rate
-        tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / length)
-        tail *= level / np.linalg.norm(tail)
-        return y + scipy.signal.fftconvolve(y, tail.astype(np.float32))[: len(y)]
-
-    return _each(one, y, seed)
+    rng = np.random.default_rng(seed)
+    length = rng.uniform(*seconds)
+    level = 10 ** (-rng.uniform(*direct) / 20)
+    t = np.arange(int(length * sample_rate)) / sample_rate
+    tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / length)
+    tail *= level / np.linalg.norm(tail)
+    return y + scipy.signal.fftconvolve(y, tail.astype(np.float32))[: len(y)]
 
 
+_EQUALISE = SevenBandParametricEQ(min_gain_db=-8, max_gain_db=8, p=1.0)
+_LOUDSPEAKER = HighPassFilter(100, 600, min_rolloff=24, max_rolloff=24, p=1.0)
+
+
+@_each_signal
 def rerecord(
     y: np.ndarray, *, seed: Seed, sample_rate: int = SAMPLE_RATE
 ) -> np.ndarray:
     """Simulate a recording with other devices, in a room, with noise, at another level.
 
-    A chain of `equalise`, `loudspeaker`, `room`, `coloured_noise`, `resample` and
-    `mp3`, each applied with probability 0.5, then a gain of -40 to 10 dB.
+    A chain of the augmentations ``equalise``, ``loudspeaker``, ``room``,
+    ``coloured_noise``, ``resample`` and ``mp3``, each applied with probability 0.5,
+    then a gain of -40 to 10 dB.
 
     Parameters
     ----------
     {signals}
+    {seed}
+    {sample_rate}
 
     Returns
     -------
@@ -658,26 +541,11 @@ def rerecord(
     >>> rerecord(np.ones((2, 22_050)), seed=0).shape
     (2, 22050)
     """
-
-    def one(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        for link in (equalise, loudspeaker, room, coloured_noise, resample, mp3):
-            if rng.random() < 0.5:
-                y = link(y, seed=rng, sample_rate=sample_rate)
-        return y * np.float32(10 ** (rng.uniform(-40, 10) / 20))
-
-    return _each(one, y, seed)
-
-
-def _log_uniform(rng: np.random.Generator, limits: Range) -> float:
-    return float(np.exp(rng.uniform(*np.log(limits))))
-
-
-def _filter(
-    y: np.ndarray, gain: Callable[[np.ndarray], np.ndarray], sample_rate: int
-) -> np.ndarray:
-    """Multiply the spectrum by a gain that depends on the frequency in Hz."""
-    hertz = np.maximum(scipy.fft.rfftfreq(len(y), 1 / sample_rate), 1)
-    return scipy.fft.irfft(scipy.fft.rfft(y) * gain(hertz).astype(np.float32), len(y))
+    rng = np.random.default_rng(seed)
+    for link in (_EQUALISE, _LOUDSPEAKER, room, coloured_noise, resample, mp3):
+        if rng.random() < 0.5:
+            y = augment(link, y, seed=rng, sample_rate=sample_rate)
+    return y * np.float32(10 ** (rng.uniform(-40, 10) / 20))
 
 
 DEGRADATIONS = {
@@ -688,8 +556,8 @@ DEGRADATIONS = {
     "noise, 20 dB": partial(white_noise, factors=[10 ** (-20 / 20)]),
     "noise, 10 dB": partial(white_noise, factors=[10 ** (-10 / 20)]),
     "30 dB quieter": partial(random_gain, factors=[10 ** (-30 / 20)] * 2),
-    "clipped": clip,
-    "small loudspeaker": partial(loudspeaker, hertz=(300, 300)),
+    "clipped": ClippingDistortion(40, 40, p=1.0),
+    "small loudspeaker": HighPassFilter(300, 300, 24, 24, p=1.0),
     "reverberant room": partial(room, seconds=(0.6, 0.6), direct=(0, 0)),
 }
 """Typical degradations of recordings by name, each of a fixed strength: for tests."""
@@ -699,25 +567,20 @@ AUGMENTATIONS: dict[str, Callable] = {
     "white_noise": white_noise,
     "pitch_scale": pitch_scale,
     "resample": resample,
-    "equalise": equalise,
+    "equalise": _EQUALISE,
     "coloured_noise": coloured_noise,
     "mp3": mp3,
-    "loudspeaker": loudspeaker,
+    "loudspeaker": _LOUDSPEAKER,
     "room": room,
     "rerecord": rerecord,
     "rerecord_2": rerecord,
     "cut to 2 s": shorten,
     **DEGRADATIONS,
 }
-"""All augmentations by name: functions of signals ``y`` and a keyword ``seed``.
+"""All augmentations by name, for `augment`.
 
 The random draws depend on the name, so ``rerecord_2`` is a second copy from the same
 function."""
-
-
-for _function in AUGMENTATIONS.values():
-    if isinstance(_function, FunctionType) and _function.__doc__:  # None with -OO
-        _function.__doc__ = _function.__doc__.format(**_SHARED)
 
 
 def track_generator(track: str, augmentation: str, *, seed: int) -> np.random.Generator:
