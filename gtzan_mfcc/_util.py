@@ -1,9 +1,9 @@
-"""What several modules need: errors, files, locks, versions, progress bars."""
+"""What several modules need: errors, files, locks, versions, bars, docstrings."""
 
 import os
 import sys
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -80,3 +80,14 @@ def bar(steps: Iterable, unit: str, show: bool, **progress: int) -> Iterable:
     # A program without a console, such as pythonw, has no stderr.
     quiet = not show or bool(os.environ.get("TQDM_DISABLE")) or sys.stderr is None
     return tqdm(steps, unit=unit, disable=quiet, leave=False, **progress)
+
+
+def fill_in(**parts: str) -> Callable:
+    """Fill texts that several docstrings share into the docstring of a function."""
+
+    def filled(function):
+        if function.__doc__:  # None with python -OO
+            function.__doc__ = function.__doc__.format(**parts)
+        return function
+
+    return filled

@@ -22,6 +22,7 @@ import soxr
 from audiomentations import ClippingDistortion, HighPassFilter, SevenBandParametricEQ
 
 from gtzan_mfcc._librosa import librosa
+from gtzan_mfcc._util import fill_in
 from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
 
 STUDY = ("random_gain", "white_noise", "pitch_scale")
@@ -157,9 +158,7 @@ def _each_signal(one: Callable) -> Callable:
             signals[k] = one(signal, **settings)
         return signals.reshape(np.shape(y))
 
-    if one.__doc__:  # None with python -OO
-        of_several.__doc__ = one.__doc__.format(**_SHARED)
-    return of_several
+    return fill_in(**_SHARED)(of_several)
 
 
 @_each_signal

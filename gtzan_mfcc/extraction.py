@@ -20,7 +20,7 @@ from gtzan_mfcc._identity import (
     identity,
 )
 from gtzan_mfcc._tables import any_file_names, row_positions
-from gtzan_mfcc._util import CacheError, package_versions
+from gtzan_mfcc._util import CacheError, fill_in, package_versions
 
 __all__ = [
     "KAGGLE_SEGMENT_LENGTH",
@@ -144,6 +144,22 @@ class Segments:
         return subset
 
 
+_PARALLEL = """n_jobs : int
+        Number of processes; -1 for one per core, or for all workers of a cluster.
+    cache : str or Path, optional
+        A folder to keep the result of each copy of each track, and the joined rows of
+        each selection of tracks; None keeps nothing. A result is used again only if the
+        file (path, size, date), the settings, the code of this package and the packages
+        that compute it are the same. What your own functions compute is not kept. An
+        interrupted run continues where it stopped. `clear_cache` empties the folder.
+    strict : bool
+        Raise an error for the first track that cannot be used, instead of leaving it
+        out.
+    progress : bool
+        Show a progress bar."""
+
+
+@fill_in(parallel=_PARALLEL)
 @any_file_names
 def extract_mfcc(
     tracks: pd.DataFrame | Sequence[str | Path],
@@ -258,6 +274,7 @@ def extract_mfcc(
     return Segments(x, table, left_out, settings)
 
 
+@fill_in(parallel=_PARALLEL)
 @any_file_names
 def extract_features(
     tracks: pd.DataFrame,
@@ -334,25 +351,6 @@ def extract_features(
     genre = genre.astype(object).map(str, na_action="ignore")
     table["label"] = pd.Categorical(np.repeat(genre, counts))
     return table, left_out
-
-
-_PARALLEL = """n_jobs : int
-        Number of processes; -1 for one per core, or for all workers of a cluster.
-    cache : str or Path, optional
-        A folder to keep the result of each copy of each track, and the joined rows of
-        each selection of tracks; None keeps nothing. A result is used again only if the
-        file (path, size, date), the settings, the code of this package and the packages
-        that compute it are the same. What your own functions compute is not kept. An
-        interrupted run continues where it stopped. `clear_cache` empties the folder.
-    strict : bool
-        Raise an error for the first track that cannot be used, instead of leaving it
-        out.
-    progress : bool
-        Show a progress bar."""
-
-for _function in (extract_mfcc, extract_features):
-    if _function.__doc__:  # None with python -OO
-        _function.__doc__ = _function.__doc__.format(parallel=_PARALLEL)
 
 
 def _track_table(tracks: pd.DataFrame | Sequence[str | Path]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from sklearn.base import clone
 from gtzan_mfcc import metrics, splits
 from gtzan_mfcc._identity import UnknownCodeError, code_of_modules, digest, identity
 from gtzan_mfcc._tables import any_file_names
-from gtzan_mfcc._util import bar, package_versions, temporary, writing_to
+from gtzan_mfcc._util import bar, fill_in, package_versions, temporary, writing_to
 from gtzan_mfcc.extraction import Segments
 from gtzan_mfcc.metrics import Predictions
 
@@ -49,6 +49,7 @@ _CACHE = """cache : str or Path, optional
         Show a progress bar."""
 
 
+@fill_in(model=_MODEL, cache=_CACHE)
 @any_file_names
 def cross_validate(
     model: object,
@@ -230,6 +231,7 @@ def _key(fit_model: Callable, segments: Segments) -> str | None:
     return digest([how, segments.table.to_dict("list"), segments.genres])
 
 
+@fill_in(model=_MODEL, cache=_CACHE)
 @any_file_names
 def report_card(
     model: object,
@@ -354,11 +356,6 @@ def report_card(
         }
     card = pd.DataFrame.from_dict(rows, orient="index").rename_axis("split")
     return card, predictions
-
-
-for _function in (cross_validate, report_card):
-    if _function.__doc__:  # None with python -OO
-        _function.__doc__ = _function.__doc__.format(model=_MODEL, cache=_CACHE)
 
 
 def _check_rows(table: pd.DataFrame, genres: list[str]) -> None:
