@@ -1,17 +1,15 @@
 """Process tracks in parallel, keep the rows of each, continue after an interruption.
 
 In the folder of a cache, ``tracks/<key>.npy`` holds the rows of one copy of one track,
-and ``<kind>-<key>.npy`` those of a whole call. A key is a hash of everything that the
-rows depend on. Files that failed are tried again by each call.
+and ``<key>.npy`` those of a whole call. A key is a hash of everything that the rows
+depend on. Files that failed are tried again by each call.
 """
 
 import os
 import re
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import joblib
 import numpy as np
@@ -22,75 +20,66 @@ from gtzan_mfcc._identity import digest
 from gtzan_mfcc._librosa import librosa
 from gtzan_mfcc._util import bar, locked, temporary, writing_to
 
-Work = Callable[[str, str, list[str]], list[np.ndarray]]
 
-
-def rows_of_tracks(
-    kind: str,
-    work: Work,
-    tracks: pd.DataFrame,
-    keys: dict[str, str | None],
-    *,
-    cache: str | Path | None,
-    n_jobs: int,
-    strict: bool,
-    progress: bool,
-) -> tuple[np.ndarray, list[int], pd.DataFrame]:
+def rows_of_tracks(work, tracks, keys, *, cache, n_jobs, strict, progress):
     """Compute the rows of all copies of each track, or read them from the cache.
 
-    ``work(track, path, copies)`` computes the rows of these copies. `keys` has a hash
-    for each copy of everything but the track; None if the rows are not to be kept. The
-    other parameters are those of `extract_mfcc`. Returns the rows, track by track and
-    copy by copy; the number of rows of each track, for one copy; and a table of the
-    tracks without rows.
+    ``work(track, path, copies)`` computes the rows by copy. `keys` has a hash for each
+    copy of everything but the track; None if the rows are not to be kept. The other
+    parameters are those of `extract_mfcc`. Returns the rows, track by track and copy by
+    copy; the number of rows of each track, for one copy; and a table of the tracks
+    without rows.
     """
     if tracks.empty:
         raise audio.AudioError("the track table is empty.")
     folder = None if cache is None else Path(cache)
     files = [_files(folder, track, keys) for track in tracks.itertuples()]
-    rows: dict[int, list[np.ndarray | None]] = {}
-    reasons: dict[int, str] = {}
-    missing = _missing(files)
-    if missing:
+    in_memory = {}
+    reasons = {}
+    if _missing(files, keys):
         with _only_process(folder):
             # Another process may have computed some of them in the meantime.
-            missing = _missing(files)
-            outcomes = _compute(work, tracks, list(keys), missing, n_jobs)
-            done = len(tracks) - len(missing)
-            try:
-                for k in bar(
-                    missing, "track", progress, total=len(tracks), initial=done
-                ):
-                    outcome = next(outcomes)
+            missing = _missing(files, keys)
+            jobs = [
+                joblib.delayed(_attempt)(work, *tracks.loc[k, ["track", "path"]], names)
+                for k, names in missing.items()
+            ]
+            parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
+            with warnings.catch_warnings(), closing(parallel(jobs)) as outcomes:
+                # joblib warns about lost results if the loop ends early.
+                warnings.filterwarnings("ignore", r"\d+ tasks ")
+                steps = bar(outcomes, "track", progress, total=len(missing))
+                for outcome, k in zip(steps, missing):
                     if isinstance(outcome, str):
                         reasons[k] = outcome
                         if strict:
                             raise audio.AudioError(outcome)
                     else:
-                        rows[k] = _keep(outcome, missing[k], files[k])
-            finally:
-                with warnings.catch_warnings():
-                    # joblib warns about lost results if the loop ends early.
-                    warnings.simplefilter("ignore", UserWarning)
-                    outcomes.close()
-    left_out = tracks[["track", "path"]].iloc[list(reasons)]
-    left_out = left_out.reset_index(drop=True)
-    left_out["reason"] = pd.Series(list(reasons.values()), dtype=object)
+                        in_memory |= _keep(outcome, k, files[k])
     used = [k for k in range(len(tracks)) if k not in reasons]
     if not used:
-        reason = left_out["reason"][0]
-        raise audio.AudioError(f"none of {len(tracks)} tracks can be used; {reason}")
-    used_files = [file for k in used for file in files[k]]
-    if folder is not None and None not in used_files:
-        joined = _joined(folder, kind, used_files)
-        n_rows = [len(_mapped(files[k][0])) for k in used]
-    else:
-        pieces = [_read(rows.get(k), files[k]) for k in used]
-        n_rows = [len(of_track[0]) for of_track in pieces]
-        joined = np.concatenate([piece for of_track in pieces for piece in of_track])
+        raise audio.AudioError(
+            f"none of {len(tracks)} tracks can be used; {reasons[0]}"
+        )
+
+    def rows(k, copy):
+        if (k, copy) in in_memory:
+            return in_memory[k, copy]
+        return np.load(files[k][copy])
+
     counts = np.zeros(len(tracks), int)
-    counts[used] = n_rows
-    return joined, counts.tolist(), left_out
+    for k in used:
+        counts[k] = len(rows(k, "original"))
+    pairs = [(k, copy) for k in used for copy in keys]
+    if in_memory:
+        joined = np.concatenate([rows(*pair) for pair in pairs])
+    else:
+        joined = _joined(folder, [files[k][copy] for k, copy in pairs])
+    left_out = pd.DataFrame(
+        [(tracks["track"][k], tracks["path"][k], reasons[k]) for k in reasons],
+        columns=["track", "path", "reason"],
+    )
+    return joined, counts, left_out
 
 
 def clear_cache(cache: str | Path) -> None:
@@ -110,73 +99,48 @@ def clear_cache(cache: str | Path) -> None:
     >>> from tempfile import mkdtemp
     >>> clear_cache(mkdtemp())
     """
-    ours = re.compile(r"((mfcc|features)-)?[0-9a-f]{16}|unfinished-[0-9a-f]{8}")
+    ours = re.compile("[0-9a-f]{16}|unfinished-[0-9a-f]{8}")
     for pattern in ("*.npy", "tracks/*.npy", "folds/*.npz"):
         for file in Path(cache).glob(pattern):
             if ours.fullmatch(file.stem):
                 file.unlink(missing_ok=True)
 
 
-def _files(
-    folder: Path | None, track: tuple, keys: dict[str, str | None]
-) -> list[Path | None]:
-    """Name the file of each copy of a track; None if its rows are not to be kept."""
+def _files(folder, track, keys):
+    """Name the file of each copy of a track whose rows are to be kept."""
     if folder is None:
-        return [None] * len(keys)
+        return {}
     try:
         stat = os.stat(track.path)
-        version = [stat.st_size, stat.st_mtime_ns]
     except (OSError, ValueError):
-        version = None  # It cannot be read, so it will have no rows.
-    facts = [track.track, track.path, version]
-    return [
-        None if key is None else folder / "tracks" / f"{digest([key, *facts])}.npy"
-        for key in keys.values()
-    ]
+        return {}  # It cannot be read, so it will have no rows.
+    facts = [track.track, track.path, stat.st_size, stat.st_mtime_ns]
+    return {
+        copy: folder / "tracks" / f"{digest([key, *facts])}.npy"
+        for copy, key in keys.items()
+        if key is not None
+    }
 
 
-def _missing(files: list[list[Path | None]]) -> dict[int, list[int]]:
+def _missing(files, copies):
     """List the copies of each track that are to be computed."""
     missing = {}
     for k, of_track in enumerate(files):
-        copies = [
-            copy
-            for copy, file in enumerate(of_track)
-            if file is None or _mapped(file) is None
-        ]
-        if copies:
-            missing[k] = copies
+        names = [copy for copy in copies if _mapped(of_track.get(copy)) is None]
+        if names:
+            missing[k] = names
     return missing
 
 
-def _only_process(folder: Path | None) -> object:
+def _only_process(folder):
     """Make the folder of the cache; let other processes that need it wait."""
     if folder is None:
         return nullcontext()
-    with writing_to(folder / "tracks"), TemporaryFile(dir=folder / "tracks"):
-        pass  # It can be written to. Otherwise, fail now and not after the work.
-    return locked(folder / "cache.lock")
+    with writing_to(folder / "tracks"):
+        return locked(folder / "cache.lock")
 
 
-def _compute(
-    work: Work,
-    tracks: pd.DataFrame,
-    names: list[str],
-    missing: dict[int, list[int]],
-    n_jobs: int,
-) -> object:
-    """Compute the missing copies, track by track, with several processes."""
-    jobs = []
-    for k, copies in missing.items():
-        track, path = tracks[["track", "path"]].iloc[k]
-        wanted = [names[copy] for copy in copies]
-        jobs.append(joblib.delayed(_attempt)(work, track, path, wanted))
-    return joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-
-
-def _attempt(
-    work: Work, track: str, path: str, copies: list[str]
-) -> list[np.ndarray] | str:
+def _attempt(work, track, path, copies):
     """Return the rows of the copies of a track, or the reason why it has none."""
     try:
         return work(track, path, copies)
@@ -186,38 +150,22 @@ def _attempt(
         return f"{reason} ({known})" if known else reason
 
 
-def _keep(
-    outcome: list[np.ndarray], copies: list[int], files: list[Path | None]
-) -> list[np.ndarray | None]:
-    """Save the rows that have a file; return those that have none, in their places."""
-    rows = [None] * len(files)
-    for copy, computed in zip(copies, outcome):
-        file = files[copy]
-        if file is None:
-            rows[copy] = computed
+def _keep(outcome, k, files):
+    """Save the rows of the copies that have a file; return those of the others."""
+    in_memory = {}
+    for copy, rows in outcome.items():
+        if copy in files:
+            with writing_to(files[copy].parent), temporary(files[copy]) as unfinished:
+                np.save(unfinished, rows)
         else:
-            with writing_to(file.parent), temporary(file) as unfinished:
-                np.save(unfinished, computed)
-    return rows
+            in_memory[k, copy] = rows
+    return in_memory
 
 
-def _read(
-    rows: list[np.ndarray | None] | None, files: Sequence[Path | None]
-) -> list[np.ndarray]:
-    """Return the rows of all copies of a track, from memory or from its files."""
-    if rows is None:
-        rows = [None] * len(files)
-    return [
-        np.load(file) if computed is None else computed
-        for computed, file in zip(rows, files)
-    ]
-
-
-def _joined(folder: Path, kind: str, files: list[Path]) -> np.ndarray:
+def _joined(folder, files):
     """Join the rows of all files in one array on disk, file by file, to save memory."""
-    path = folder / f"{kind}-{digest([file.stem for file in files])}.npy"
-    mapped = _mapped(path)
-    if mapped is None:
+    path = folder / f"{digest([file.stem for file in files])}.npy"
+    if _mapped(path) is None:
         # One file at a time, because a process cannot keep thousands of files open.
         n_rows = sum(len(_mapped(file)) for file in files)
         first = np.load(files[0])
@@ -231,11 +179,10 @@ def _joined(folder: Path, kind: str, files: list[Path]) -> np.ndarray:
             np.lib.format.write_array_header_1_0(joined, header)
             for file in files:
                 joined.write(np.load(file))
-        mapped = _mapped(path)
-    return mapped
+    return _mapped(path)
 
 
-def _mapped(path: Path) -> np.ndarray | None:
+def _mapped(path):
     """Memory-map an array; None if the file is missing or damaged."""
     try:
         rows = np.load(path, mmap_mode="r")

@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain, groupby, pairwise
 from typing import BinaryIO
 
@@ -21,20 +21,23 @@ _FORMATS = (
 # How a file begins, if the decoders read only the first of several such files in a row.
 # (Of MP3, AAC, AC-3, MPEG and Matroska files, FFmpeg reads all.)
 _BEGINNINGS = (
-    rb"RIFF.{4}WAVE",
-    rb"RF64.{4}WAVE",
+    rb"(?s)RIFF.{4}WAVE",
+    rb"(?s)RF64.{4}WAVE",
     rb"riff\x2e\x91\xcf\x11",
-    rb"FORM.{4}AIF[FC]",
+    rb"(?s)FORM.{4}AIF[FC]",
     rb"\.snd\0\0\0",
     rb"caff\0\x01\0\0desc",
     rb"fLaC\0\0\0\x22",
-    rb"OggS\0\x02.{20}\x01.(?:\x01vorbis|OpusHead|\x7fFLAC|Speex)",
-    rb"\0\0\0.ftyp",
+    rb"(?s)OggS\0\x02.{20}\x01.(?:\x01vorbis|OpusHead|\x7fFLAC|Speex)",
+    rb"(?s)\0\0\0.ftyp",
     rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
     rb"FLV\x01[\x01\x04\x05]\0\0\0\x09",
     rb"TTA1[\x01\x03]\0",
 )
 _LONGEST_BEGINNING = 64
+
+# The formats of broadcasts, which may begin and end anywhere.
+_BROADCASTS = ("aac", "ac3", "dts", "eac3", "mp3", "mpeg", "mpegts")
 
 Pieces = Iterator[tuple[int, np.ndarray]]
 """Sample rates with samples of shape (n, channels)."""
@@ -49,118 +52,86 @@ def decode(file: BinaryIO) -> Pieces:
     for start, end in _parts(file):
         part = _Part(file, start, end)
         try:
-            sound = _sound_file(part)
-        except soundfile.LibsndfileError as error:
-            yield from _by_ffmpeg(part, error.error_string)
+            sound = soundfile.SoundFile(part)
+        except soundfile.LibsndfileError:
+            yield from _by_ffmpeg(part)
             continue
         with sound:
             if sound.format == "MP3":
                 # libsndfile stops at the length in the first header, or at an estimate.
-                yield from _by_ffmpeg(part, "damaged.", is_mp3=True)
+                yield from _by_ffmpeg(part, is_mp3=True)
             elif 0 < sound.frames < 2**35:
                 yield from _by_libsndfile(sound)
             else:
-                yield from _by_ffmpeg(part, "no length.", has_length=False)
+                # The header does not know the length.
+                yield from _by_ffmpeg(part)
 
 
-def _parts(file: BinaryIO) -> Iterator[tuple[int, int]]:
+def _parts(file):
     """Find the start and end of each of several files in a row; mostly there is one."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(_LONGEST_BEGINNING)
-    starts = [0]
+    starts = {0}
     for beginning in _BEGINNINGS:
-        pattern = re.compile(beginning, re.DOTALL)
-        if pattern.match(head):
-            starts = _positions(file, pattern, size)
-    return pairwise([*starts, size])
+        if re.match(beginning, head):
+            starts.update(_positions(file, beginning, size))
+    return pairwise([*sorted(starts), size])
 
 
-def _positions(file: BinaryIO, pattern: re.Pattern[bytes], size: int) -> Iterator[int]:
+def _positions(file, pattern, size):
     at_once = 2**22
     for start in range(0, size, at_once):
         file.seek(start)
-        for match in pattern.finditer(file.read(at_once + _LONGEST_BEGINNING)):
-            if match.start() < at_once:
-                yield start + match.start()
+        for match in re.finditer(pattern, file.read(at_once + _LONGEST_BEGINNING)):
+            yield start + match.start()
 
 
 class _Part:
     """A part of a file, as a file without a name, so that the content decides."""
 
-    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
+    def __init__(self, file, start, end):
         self.file = file
         self.start = start
         self.size = end - start
         self.position = 0
-        # What is read in place of the first bytes, and the size that is shown.
-        self.head = b""
         self.size_shown = self.size
 
-    def read(self, size: int = -1) -> bytes:
-        left = self.size - self.position
+    def read(self, size):
         self.file.seek(self.start + self.position)
-        data = self.file.read(left if size < 0 else min(size, left))
-        head = self.head[self.position :][: len(data)]
+        data = self.file.read(min(size, self.size - self.position))
         self.position += len(data)
-        return head + data[len(head) :]
+        return data
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+    def seek(self, offset, whence=os.SEEK_SET):
         if whence == os.SEEK_END and self.size_shown != self.size:
             return self.size_shown
-        starts = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.size}
-        self.position = min(max(starts[whence] + offset, 0), self.size)
+        origins = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.size}
+        self.position = min(max(origins[whence] + offset, 0), self.size)
         return self.position
 
-    def tell(self) -> int:
+    def tell(self):
         return self.position
 
 
-def _sound_file(part: _Part) -> soundfile.SoundFile:
-    sound = soundfile.SoundFile(part)
-    if sound.frames == 0:
-        # A recording that was not finished states a length of 0. Of an AU, AIFF or RF64
-        # file, libsndfile reads all if the length is the maximum.
-        part.seek(0)
-        head = part.read(2**16).replace(b"RF64", b"RIFF", 1)
-        part.head = re.sub(
-            rb"(^\.snd.{4}|SSND).{4}",
-            rb"\1" + b"\xff" * 4,
-            head,
-            count=1,
-            flags=re.DOTALL,
-        )
-        part.seek(0)
-        sound = soundfile.SoundFile(part)
-    return sound
-
-
-def _by_libsndfile(sound: soundfile.SoundFile) -> Pieces:
+def _by_libsndfile(sound):
     at_once = _at_once(sound.samplerate, sound.channels)
-    stated = _frames_stated(sound)
     n_read = 0
-    try:
+    # What cannot be decoded is missing in the end.
+    with suppress(soundfile.LibsndfileError):
         while len(y := sound.read(at_once, "float32", always_2d=True)):
             n_read += len(y)
             yield sound.samplerate, y
             del y  # so that there is never more than one in memory
-    except soundfile.LibsndfileError as error:
-        raise DecodingError(
-            f"damaged sound: not all of the {stated:,} samples that its header states "
-            f"can be read ({error.error_string}); copy or download it again."
-        ) from error
-    _check_length(n_read, stated)
-
-
-def _check_length(n_read: int, stated: int) -> None:
+    stated = _frames_stated(sound)
     if n_read < stated:
         raise DecodingError(
-            f"cut short, with {n_read:,} of the {stated:,} samples that its header "
-            "states; copy or download it again."
+            f"cut short or damaged, with {n_read:,} of the {stated:,} samples that its "
+            "header states; copy or download it again."
         )
 
 
-def _frames_stated(sound: soundfile.SoundFile) -> int:
+def _frames_stated(sound):
     """Read the samples per channel from the header, which libsndfile corrects."""
     # For a WAV file that is cut short, libsndfile logs
     # "data : 1323588 (should be 500000)". Other words are of other formats.
@@ -175,90 +146,101 @@ def _frames_stated(sound: soundfile.SoundFile) -> int:
     # of a type, or somewhat less (sox: 0x7FFFF000, for AIFF 0x7F000000).
     if claimed > 2**48 or any(abs(claimed - 2**bits) <= 2**25 for bits in (31, 32)):
         return sound.frames
-    return max(sound.frames, sound.frames * claimed // present)
+    return sound.frames * claimed // present
 
 
-def _by_ffmpeg(
-    part: _Part, reason: str, *, is_mp3: bool = False, has_length: bool = True
-) -> Pieces:
+def _by_ffmpeg(part, is_mp3=False):
     try:
-        try:
-            opened = _opened(part, is_mp3)
-        except av.FFmpegError:
-            # An MP3 file may begin with other bytes.
-            opened = _opened(part, True)
-        with opened:
-            if not opened.streams.audio:
+        with _opened(part, is_mp3) as container:
+            if not container.streams.audio:
                 raise DecodingError("holds no sound, only pictures or text.")
-            stream = opened.streams.audio[0]
-            heard = Counter(seconds=0.0, end=0.0)
-            yield from _joined(_frames(opened, stream, heard))
-            flags = av.format.Flags
-            # These formats have no header, and may begin and end within a frame.
-            may_be_damaged = flags.generic_index | flags.ts_discont
-            is_raw = opened.format.flags & may_be_damaged.value
-            if has_length:
-                stated = _seconds_stated(opened, stream)
-                reached = heard["seconds"] + 0.05
-                is_pcm = stream.codec_context.name.startswith("pcm")
-                if not (is_raw or (opened.format.name == "caf" and is_pcm)):
-                    # The length is rounded, and may count from before the sound.
-                    reached = max(reached, heard["end"]) + 1
-                if reached < stated:
-                    n_read = round(heard["seconds"] * stream.rate)
-                    _check_length(n_read, round(stated * stream.rate))
-            if heard["damaged"] > heard["frames"]:
-                raise ValueError("Almost nothing can be decoded")
-            if heard["damaged"] and not is_raw:
-                raise DecodingError("damaged or cut short; copy or download it again.")
-    except (av.FFmpegError, AttributeError, ValueError) as error:
-        # (AttributeError: the stream of an unknown codec has no attribute rate.)
-        found = f"{reason} FFmpeg: {getattr(error, 'strerror', error)}."
+            yield from _joined(_frames(container))
+    except (av.FFmpegError, IndexError, ValueError) as error:
+        # (IndexError: damage looks like the first packet of another stream.)
         raise DecodingError(
-            f"not a sound file ({found}), or one that is cut short; download it again."
+            "not a sound file, or one that is unfinished, cut short or damaged "
+            f"({getattr(error, 'strerror', error)}); copy or download it again."
         ) from error
 
 
-def _opened(part: _Part, is_mp3: bool) -> av.container.InputContainer:
+def _opened(part, is_mp3):
     # FFmpeg estimates lengths from the size of the file, so hide it. The length in the
     # header of an MP3 file counts only beside a size, so show one that is too small.
     part.seek(0)
     if part.read(4) != b"wvpk":  # WavPack needs the size.
         part.size_shown = 1 if is_mp3 else -1
     part.seek(0)
-    return av.open(
-        part,
-        format="mp3" if is_mp3 else None,
-        options={"format_whitelist": _FORMATS},
-        metadata_errors="ignore",
-    )
+    try:
+        return av.open(
+            part,
+            format="mp3" if is_mp3 else None,
+            options={"format_whitelist": _FORMATS},
+            metadata_errors="ignore",
+        )
+    except av.FFmpegError:
+        if is_mp3:
+            raise
+        # An MP3 file may begin with other bytes.
+        return _opened(part, is_mp3=True)
 
 
-def _frames(
-    opened: av.container.InputContainer, stream: av.AudioStream, heard: Counter
-) -> Iterator[av.AudioFrame]:
-    packets = opened.demux(stream)
+def _frames(container):
+    """Yield the frames of the sound; raise an error in the end if some are missing."""
+    stream = container.streams.audio[0]
+    packets = container.demux()
+    n_frames = 0
+    n_damaged = 0
+    seconds = 0.0
+    # The end of each stream, sound or picture, in its unit of time.
+    ends = {}
     while True:
         try:
-            frames = next(packets).decode()
+            packet = next(packets)
+            frames = packet.decode() if packet.stream == stream else []
         except StopIteration:
-            return
-        except (av.FFmpegError, IndexError):
-            # (IndexError: damage looks like the first packet of another stream.)
-            heard["damaged"] += 1
+            break
+        except av.FFmpegError:
+            n_damaged += 1
             continue
+        if packet.pts is not None:
+            ends[packet.stream] = packet.pts + packet.duration
         for frame in frames:
-            seconds = frame.samples / frame.sample_rate
-            heard["frames"] += 1
-            heard["seconds"] += seconds
-            heard["end"] = (frame.time or 0) + seconds
+            n_frames += 1
+            seconds += frame.samples / frame.sample_rate
             yield frame
+    is_broadcast = container.format.name in _BROADCASTS
+    if n_damaged > (n_frames if is_broadcast else 0):
+        raise ValueError(f"{n_damaged:,} of its packets cannot be decoded")
+    _check_length(container, seconds, ends)
 
 
-def _joined(frames: Iterable[av.AudioFrame]) -> Pieces:
+def _check_length(container, seconds, ends):
+    """Compare the length in the header with the sound and the ends of all streams."""
+    if container.duration:
+        stated = container.duration / av.time_base
+    else:
+        stream = container.streams.audio[0]
+        stated = float(stream.frames * stream.time_base)
+    reached = seconds
+    tolerance = 0.05
+    if container.format.name not in ("mp3", "caf"):
+        # The length is rounded. It may count from before the sound, and is that of the
+        # pictures if they are longer.
+        tolerance = 1
+        for stream, end in ends.items():
+            reached = max(reached, float(end * stream.time_base))
+    # More than a day is a placeholder.
+    if reached + tolerance < stated < 86_400:
+        raise DecodingError(
+            f"cut short or damaged, with {reached:.1f} of the {stated:.1f} s that its "
+            "header states; copy or download it again."
+        )
+
+
+def _joined(frames):
     """Join frames for as long as they have the same rate, channels and type."""
 
-    def setup(frame: av.AudioFrame) -> tuple[int, str, str]:
+    def setup(frame):
         return frame.sample_rate, frame.layout.name, frame.format.name
 
     for (rate, _, _), group in groupby(frames, setup):
@@ -272,28 +254,6 @@ def _joined(frames: Iterable[av.AudioFrame]) -> Pieces:
                 yield rate, piece.to_ndarray().reshape(-1, channels)
 
 
-def _seconds_stated(
-    opened: av.container.InputContainer, stream: av.AudioStream
-) -> float:
-    """Return the length that the header states for the sound, or 0."""
-    picture = av.stream.Disposition.attached_pic
-    others = [s for s in opened.streams if s != stream and not s.disposition & picture]
-    seconds = 0.0
-    if opened.format.name == "caf":
-        seconds = stream.frames / stream.rate
-    elif others and not opened.format.name.startswith(("avi", "mov")):
-        # The length of the file may be that of the pictures. Matroska files may have
-        # that of the sound in a tag.
-        hours, minutes, rest = stream.metadata.get("DURATION", "0:0:0").split(":")
-        seconds = 3600 * int(hours) + 60 * int(minutes) + float(rest)
-    elif stream.duration:
-        seconds = float(stream.duration * stream.time_base)
-    elif opened.duration and not others:
-        seconds = opened.duration / av.time_base
-    # More than a day is a placeholder.
-    return seconds if seconds < 86_400 else 0.0
-
-
-def _at_once(sample_rate: int, channels: int) -> int:
+def _at_once(sample_rate, channels):
     # 30 s, or less if there are so many channels that 30 s would need too much memory.
     return min(30 * sample_rate, 2**24 // channels)

@@ -6,14 +6,13 @@ No setting turns them off (TensorFlow 2.21 writes them before it reads
 
 import logging
 import os
-from collections.abc import Iterator
 from contextlib import contextmanager
 
 __all__ = ["keras"]
 
 
 @contextmanager
-def _without_stderr() -> Iterator[None]:
+def _without_stderr():
     try:
         kept = os.dup(2)
     except OSError:

@@ -23,7 +23,7 @@ from gtzan_mfcc._util import locked
 __all__ = ["librosa"]
 
 
-def _cache_folder() -> Path:
+def _cache_folder():
     """Return the folder where numba caches librosa's functions."""
     try:
         return Path(FunctionCache(librosa.show_versions).cache_path)

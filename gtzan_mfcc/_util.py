@@ -27,9 +27,10 @@ def writing_to(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        found = f"{folder} cannot be written to ({error.strerror or error})"
-        wanted = "make room, or name another folder. The next call continues from here."
-        raise CacheError(f"{found}; {wanted}") from error
+        raise CacheError(
+            f"{folder} cannot be written to ({error.strerror or error}); make room, or "
+            "name another folder. The next call continues from here."
+        ) from error
 
 
 @contextmanager
@@ -64,22 +65,21 @@ def locked(path: Path, *, timeout: float = -1) -> Iterator[None]:
 
 def package_versions(packages: str) -> dict[str, str | None]:
     """Return the version of each package by name; None if it is not installed."""
-    return {package: _version(package) for package in packages.split()}
+    versions = dict.fromkeys(packages.split())
+    for package in versions:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return versions
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def bar(steps: Iterable, unit: str, show: bool, **progress: int) -> Iterable:
+def bar(
+    steps: Iterable, unit: str, show: bool, *, total: int | None = None
+) -> Iterable:
     """Iterate over the steps, with a progress bar if `show` is true."""
     # tqdm itself applies TQDM_DISABLE in a terminal, but not in Jupyter.
     # A program without a console, such as pythonw, has no stderr.
     quiet = not show or bool(os.environ.get("TQDM_DISABLE")) or sys.stderr is None
-    return tqdm(steps, unit=unit, disable=quiet, leave=False, **progress)
+    return tqdm(steps, unit=unit, disable=quiet, leave=False, total=total)
 
 
 def fill_in(**parts: str) -> Callable:

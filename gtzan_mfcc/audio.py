@@ -4,7 +4,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import nullcontext
 from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
@@ -23,10 +23,6 @@ SEGMENT_LENGTH = 3 * SAMPLE_RATE
 
 SEGMENTS_AT_ONCE = 10
 """Maximum number of segments that `segments` yields at once, to save memory."""
-
-
-# Full scale is 1. For larger values, the squares of a spectrum overflow float32.
-_LOUDEST = 1e10
 
 
 class AudioError(UserError, ValueError):
@@ -60,9 +56,10 @@ def load(
     Raises
     ------
     AudioError
-        If the file is missing, empty, cut short or not a sound file, or has samples
-        that are NaN, infinite or above 1e10. The message names the file. If a header
-        does not state a length, as in files from a pipe, the file is not refused.
+        If the file is missing, empty, cut short or not a sound file; if its sample rate
+        is not between 1,000 and 1,000,000; or if it has samples that are NaN, infinite
+        or above 1e10. The message names the file. If a header does not state a length,
+        as in files from a pipe, the file is not refused.
 
     See Also
     --------
@@ -102,7 +99,7 @@ def blocks(
     Raises
     ------
     AudioError
-        As for `load`; for a file that is cut short, after the last piece.
+        As for `load`; for a file that is cut short, at its end.
 
     See Also
     --------
@@ -117,91 +114,20 @@ def blocks(
     >>> [round(len(y) / 8_000) for y in blocks(file, sample_rate=8_000)]
     [30, 30, 10]
     """
-    name = file
-    with ExitStack() as stack:
-        try:
-            if isinstance(file, bytes | bytearray | memoryview):
-                name = "the given bytes"
-                file = io.BytesIO(file)
-            elif isinstance(file, str | os.PathLike):
-                name = Path(file)
-                file = stack.enter_context(_opened(name))
-            else:
-                name = getattr(file, "name", "the open file")
-            if file.seek(0, os.SEEK_END) == 0:
-                raise AudioError(
-                    f"{name}: the file is empty; copy or download it again."
-                )
-            yield from _resampled(_mono(decode(file), name), sample_rate)
-        except OSError as error:
-            reason = error.strerror or error
-            raise AudioError(f"{name}: cannot be read ({reason}).") from error
-        except DecodingError as error:
-            raise AudioError(f"{name}: {error}") from error
-
-
-def _opened(path: Path) -> BinaryIO:
-    if path.is_dir():
-        raise AudioError(f"{path}: a folder, not a sound file; name a file in it.")
-    # What is no regular file, such as a pipe, may never end.
-    if not path.is_file():
-        raise AudioError(f"{path}: no such file; check the name and the folder.")
-    return path.open("rb")
-
-
-def _mono(
-    pieces: Iterable[tuple[int, np.ndarray]], name: str | Path
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Average the channels, and check all samples."""
-    start = 0.0
-    for rate, y in pieces:
-        _check_rate(rate, name)
-        y = y.mean(axis=1) if y.shape[1] > 1 else y[:, 0]
-        _check(y, name, start)
-        start += len(y) / rate
-        yield rate, y
-    if not start:
-        raise AudioError(f"{name}: holds no samples; copy or download it again.")
-
-
-def _check_rate(sample_rate: int, name: str | Path) -> None:
-    # Beyond these rates (Hz), soxr fails or memory runs out.
-    lowest, highest = 1_000, 1_000_000
-    if not lowest <= sample_rate <= highest:
-        raise AudioError(
-            f"{name}: {sample_rate:,} samples per second, not {lowest:,} to "
-            f"{highest:,}; export the file again."
-        )
-
-
-def _check(y: np.ndarray, name: str | Path, start: float = 0) -> None:
-    # A comparison with NaN is false, so NaN is counted, too.
-    if bad := np.count_nonzero(~(np.abs(y) < _LOUDEST)):
-        raise AudioError(
-            f"{name}: {bad:,} of the {len(y):,} samples from {start:.0f} s on are NaN, "
-            f"infinite or above {_LOUDEST:.0e}; export the file again."
-        )
-
-
-def _resampled(
-    pieces: Iterable[tuple[int, np.ndarray]], wanted: int
-) -> Iterator[np.ndarray]:
-    """Resample piece by piece; the total length is that of ``librosa.resample``."""
-    for native, group in groupby(pieces, key=lambda piece: piece[0]):
-        if native == wanted:
-            yield from (y for _, y in group)
-            continue
-        stream = soxr.ResampleStream(native, wanted, 1, dtype="float32", quality="HQ")
-        n_in = 0
-        n_out = 0
-        for _, y in group:
-            resampled = stream.resample_chunk(y)
-            n_in += len(y)
-            n_out += len(resampled)
-            yield resampled
-        last = stream.resample_chunk(np.zeros(0, np.float32), last=True)
-        left = math.ceil(n_in * wanted / native) - n_out
-        yield np.pad(last, (0, max(0, left - len(last))))[:left]
+    if isinstance(file, str | os.PathLike):
+        name = Path(file)
+    else:
+        name = getattr(file, "name", "the given sound")
+    try:
+        with _opened(file) as opened:
+            if opened.seek(0, os.SEEK_END) == 0:
+                raise AudioError("the file is empty; copy or download it again.")
+            yield from _resampled(_mono(decode(opened)), sample_rate)
+    except OSError as error:
+        reason = error.strerror or error
+        raise AudioError(f"{name}: cannot be read ({reason}).") from error
+    except (AudioError, DecodingError) as error:
+        raise AudioError(f"{name}: {error}") from error
 
 
 def convert(y: np.ndarray, native: int, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -237,22 +163,13 @@ def convert(y: np.ndarray, native: int, sample_rate: int = SAMPLE_RATE) -> np.nd
     (22050,)
     """
     y = np.asarray(y)
-    if y.ndim != 1:
+    if y.ndim != 1 or y.dtype.kind != "f":
         raise AudioError(
-            f"a signal of shape {y.shape}, not of one channel; average the channels."
+            f"a signal of shape {y.shape} and type {y.dtype}, not one channel of "
+            "floating-point numbers; average the channels, divide int16 by 32768."
         )
-    if y.dtype.kind != "f":
-        raise AudioError(
-            f"a signal of type {y.dtype}, not of floating-point numbers with a full "
-            "scale of 1; for int16, pass y / 32768."
-        )
-    if not len(y):
-        raise AudioError("a signal without samples.")
-    _check_rate(native, "the signal")
-    with np.errstate(over="ignore"):
-        y = y.astype(np.float32)
-    _check(y, "the signal")
-    return np.concatenate(list(_resampled([(native, y)], sample_rate)))
+    pieces = _mono([(native, y[:, np.newaxis].astype(np.float32))])
+    return np.concatenate(list(_resampled(pieces, sample_rate)))
 
 
 def segments(
@@ -325,3 +242,56 @@ def segments(
                 "a sixth of a segment."
             )
         yield np.resize(rest, (1, length))
+
+
+def _opened(file):
+    """Open a path or bytes; an open file stays open after the ``with`` block."""
+    if isinstance(file, bytes):
+        return io.BytesIO(file)
+    if not isinstance(file, str | os.PathLike):
+        return nullcontext(file)
+    path = Path(file)
+    # What is no regular file, such as a pipe, may never end.
+    if not path.is_file():
+        raise AudioError("no such file, or a folder or pipe; check the name.")
+    return path.open("rb")
+
+
+def _mono(pieces):
+    """Average the channels, and check all samples."""
+    n_samples = 0
+    for rate, y in pieces:
+        # At other rates, soxr fails or memory runs out.
+        if not 1_000 <= rate <= 1_000_000:
+            raise AudioError(
+                f"{rate:,} samples per second, not 1,000 to 1,000,000; export it again."
+            )
+        y = y.mean(axis=1) if y.shape[1] > 1 else y[:, 0]
+        # The squares of larger values overflow float32. A comparison with NaN is false.
+        if not (np.abs(y) < 1e10).all():
+            raise AudioError(
+                "some samples are NaN, infinite or above 1e10; export it again."
+            )
+        n_samples += len(y)
+        yield rate, y
+    if not n_samples:
+        raise AudioError("no samples, or not finished; copy or download it again.")
+
+
+def _resampled(pieces, wanted):
+    """Resample piece by piece; the total length is that of ``librosa.resample``."""
+    for native, group in groupby(pieces, key=lambda piece: piece[0]):
+        if native == wanted:
+            yield from (y for _, y in group)
+            continue
+        stream = soxr.ResampleStream(native, wanted, 1, dtype="float32", quality="HQ")
+        n_in = 0
+        n_out = 0
+        for _, y in group:
+            resampled = stream.resample_chunk(y)
+            n_in += len(y)
+            n_out += len(resampled)
+            yield resampled
+        last = stream.resample_chunk(np.zeros(0, np.float32), last=True)
+        left = math.ceil(n_in * wanted / native) - n_out
+        yield np.pad(last, (0, max(0, left - len(last))))[:left]

@@ -8,7 +8,7 @@ import copy
 import inspect
 import io
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
 from threading import RLock
@@ -132,7 +132,7 @@ def augment(
 
 
 @contextmanager
-def _global_seed(seed: int) -> Iterator[None]:
+def _global_seed(seed):
     """Seed the global generators of Python and NumPy, then restore their states."""
     with _global_generators:
         of_python = random.getstate()
@@ -146,11 +146,11 @@ def _global_seed(seed: int) -> Iterator[None]:
             np.random.set_state(of_numpy)
 
 
-def _each_signal(one: Callable) -> Callable:
+def _each_signal(one):
     """Let a function of one signal take several, with one generator for all."""
 
     @wraps(one)
-    def of_several(y: np.ndarray, **settings: object) -> np.ndarray:
+    def of_several(y, **settings):
         if "seed" in settings:
             settings["seed"] = np.random.default_rng(settings["seed"])
         signals = np.reshape(y, (-1, np.shape(y)[-1])).astype(np.float32)

@@ -4,9 +4,7 @@ import os
 import re
 import unicodedata
 import warnings
-from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +36,7 @@ _EXTENSIONS = """
 """.split()
 _RANK = {extension: rank for rank, extension in enumerate(_EXTENSIONS)}
 
-# The columns that the package adds to a table of tracks.
-_RESERVED = ("segment", "start", "augmentation")
-
-
 Folders = str | Path | Iterable[str | Path]
-Facts = pd.DataFrame | str | Path
 
 
 class DatasetError(UserError, RuntimeError):
@@ -110,7 +103,7 @@ def load_tracks(
     folder: Folders | None = None,
     *,
     per_genre: int | None = None,
-    facts: Facts | None = None,
+    facts: pd.DataFrame | str | Path | None = None,
 ) -> pd.DataFrame:
     r"""List the tracks of a corpus: one row per sound file in ``<folder>/<genre>/``.
 
@@ -138,8 +131,9 @@ def load_tracks(
         Sorted by genre and track, with the columns
 
         - ``track``: name, such as ``blues.00000``; for other files ``class/any name``
-          or ``class/album/any name``. If several folders have a track of this name, the
-          name of the folder (or its path, if that is not enough) stands in front of it.
+          or ``class/album/any name``, without the extension of a sound file, and with
+          composed accents (Unicode NFC). If several folders have a track of this name,
+          the name of the folder stands in front of it.
         - ``genre``: categorical, in alphabetical order
         - ``path``: the file
         - ``artist``: an id; missing if unknown
@@ -151,9 +145,9 @@ def load_tracks(
     Raises
     ------
     DatasetError
-        If there is no folder, it has no folders with sound files, or the facts have no
-        column ``track`` or one that the package makes (``segment``, ``start``,
-        ``augmentation``).
+        If there is no folder, it has no folders with sound files, the facts have no
+        column ``track`` or two rows for one track, or the names of several folders do
+        not make the names of their tracks different.
     ValueError
         If `per_genre` is not a number of 1 or more.
 
@@ -176,7 +170,8 @@ def load_tracks(
     original.
 
     Facts may write the name of a track in other ways: with the extension of the file,
-    with ``\`` for ``/``, and with other Unicode characters for the same accents.
+    with ``\`` for ``/``, as ``blues/blues.00000``, and with other Unicode characters
+    for the same accents.
 
     Examples
     --------
@@ -190,12 +185,15 @@ def load_tracks(
     ['tango/take 1', 'waltz/take 1']
     """
     if per_genre is not None and (per_genre is True or per_genre < 1):
-        found = f"per_genre is {per_genre}"
-        raise ValueError(f"{found}; take 1 or more, or None for all tracks.")
+        raise ValueError(
+            f"per_genre is {per_genre}; take 1 or more, or None for all tracks."
+        )
+    folders = _folders(folder)
     tables = []
-    for each in _folders(folder):
+    for each in folders:
         tables.append(_tracks_in(each, facts))
-    tracks = _with_different_names(pd.concat(tables, ignore_index=True))
+    tracks = pd.concat(tables, keys=[each.name for each in folders])
+    tracks = _with_different_names(tracks.drop_duplicates("path"))
     tracks["genre"] = pd.Categorical(tracks["genre"])
     tracks = tracks.sort_values(["genre", "track"])
     if per_genre is not None:
@@ -204,9 +202,7 @@ def load_tracks(
 
 
 @any_file_names
-def ignored_files(
-    folder: Folders | None = None,
-) -> pd.DataFrame:
+def ignored_files(folder: Folders | None = None) -> pd.DataFrame:
     """List the files in the folder of a corpus that are not tracks, with the reason.
 
     Parameters
@@ -240,7 +236,7 @@ def ignored_files(
     rows = []
     for each in _folders(folder):
         _, ignored = _scan(each)
-        rows += [(str(path), reason) for path, reason in ignored.items()]
+        rows += ignored
     return pd.DataFrame(rows, columns=["path", "reason"])
 
 
@@ -293,14 +289,14 @@ def load_facts(path: str | Path = _GTZAN_FACTS) -> pd.DataFrame:
     facts : pd.DataFrame
         ``track``, ``artist``, ``fault_filtered``, ``replica_of`` (empty if the table
         lacks them) and all other columns of the table but ``genre`` and ``path``, as
-        text. Only an empty cell is missing; an artist "None" is an artist.
+        text. The names of the tracks are written as by `load_tracks`. Only an empty
+        cell is missing; an artist "None" is an artist.
 
     Raises
     ------
     DatasetError
-        If the file cannot be read, or the table has no column ``track``, one that the
-        package makes (``segment``, ``start``, ``augmentation``), or two rows for one
-        track.
+        If the file cannot be read, or the table has no column ``track`` or two rows for
+        one track.
 
     See Also
     --------
@@ -316,6 +312,7 @@ def load_facts(path: str | Path = _GTZAN_FACTS) -> pd.DataFrame:
     return _check_facts(facts.rename(columns=str.strip), path)
 
 
+@any_file_names
 def corpus_label(tracks: pd.DataFrame) -> str:
     """Describe the corpus of these tracks, and how many of its tracks they are.
 
@@ -344,14 +341,16 @@ def corpus_label(tracks: pd.DataFrame) -> str:
     from gtzan_mfcc import toy
 
     tracks = tracks.drop_duplicates("track")
-    if tracks.empty:
-        return "no tracks"
     n = len(tracks)
-    if _are_of_gtzan(tracks):
+    if n == 0:
+        return "no tracks"
+    columns = tracks.columns.intersection(["track", "artist"])
+    of_gtzan = tracks[columns].astype("string").merge(load_facts()[columns])
+    if len(of_gtzan) == n:
         return "GTZAN" if n == 1000 else f"GTZAN, {n} of its 1,000 tracks"
     count = f"{n:,} tracks" if n > 1 else "1 track"
-    has_artists = "artist" not in tracks or tracks["artist"].notna().all()
     genres = {str(name).partition(".")[0] for name in tracks["track"]}
+    has_artists = "artist" not in tracks or tracks["artist"].notna().all()
     if genres <= set(toy.GENRES) and has_artists:
         return f"toy corpus (synthetic, not music), {count}"
     return f"your own corpus, {count}"
@@ -409,8 +408,8 @@ def load_feature_table(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     DatasetError
-        If the file is missing or not a table, if columns or rows are missing, if a
-        filename occurs twice, or if a cell is not a finite number or a label.
+        If the file is missing or not a table, if it lacks a column, if a filename
+        occurs twice, or if a cell is not a finite number or a label.
 
     See Also
     --------
@@ -427,28 +426,23 @@ def load_feature_table(path: str | Path) -> pd.DataFrame:
     from gtzan_mfcc.features import FEATURE_NAMES
 
     columns = ["filename", "length", *FEATURE_NAMES, "label"]
-    # A class may be called "None", "01" or "True".
-    table = _read_csv(path, dtype={"filename": str, "label": str})
-    missing = [column for column in columns if column not in table]
-    if missing or table.empty:
-        found = f"{path} has {len(table)} rows, and lacks the columns {missing}"
-        raise DatasetError(f"{found}; make it again with extract_features.")
-    table = table[columns]
-    numbers = table[FEATURE_NAMES].apply(pd.to_numeric, errors="coerce")
-    bad = ~np.isfinite(numbers)
-    bad["label"] = table["label"].isna()
-    bad["filename"] = table["filename"].duplicated()
-    if bad.any(axis=None):
-        row = bad.any(axis=1).idxmax()
-        found = (
-            f"{bad.to_numpy().sum()} cells are empty, not finite, or repeat a filename"
+    types = dict.fromkeys(FEATURE_NAMES, float)
+    # A class may be called "01" or "True".
+    types["filename"] = str
+    types["label"] = str
+    table = _read_csv(path, usecols=columns, dtype=types)[columns]
+    bad = ~np.isfinite(table[FEATURE_NAMES]).all(axis=1)
+    bad |= table["label"].isna() | table["filename"].duplicated()
+    if bad.any():
+        raise DatasetError(
+            f"{path}: {bad.sum()} rows have a cell that is empty or not finite, or a "
+            f"filename for the second time, the first in line {bad.idxmax() + 2}; "
+            "download the table again."
         )
-        first = f"the first in row {row + 2}, column {bad.loc[row].idxmax()}"
-        raise DatasetError(f"{path}: {found}, {first}; download it again.")
     return table.assign(label=pd.Categorical(table["label"]))
 
 
-def _folders(folder: Folders | None) -> list[Path]:
+def _folders(folder):
     if folder is None:
         folder = find_corpus()
     if folder is None:
@@ -459,113 +453,124 @@ def _folders(folder: Folders | None) -> list[Path]:
     if isinstance(folder, str | Path):
         folder = [folder]
     folders = [Path(each).expanduser().absolute() for each in folder]
-    if not folders:
-        raise DatasetError("the list of folders is empty; name one or more.")
     # A folder that is named twice counts once.
     return list({each.resolve(): each for each in folders}.values())
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder):
+    """List the files in a folder and below it; a hidden file is left out."""
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; check its name.")
     files = []
     visited = set()
-    folders = [folder]
-    # Links come last, so that a folder is found by its own name.
-    links = []
-    while folders or links:
-        base = folders.pop() if folders else links.pop(0)
-        real = os.path.realpath(base)
-        if real in visited:
-            continue
-        visited.add(real)
-        with suppress(OSError):  # A folder that may not be read has no files.
-            for entry in sorted(base.iterdir()):
-                # macOS adds files with a leading dot, which are not sound.
-                if entry.name.startswith("."):
-                    continue
-                if not entry.is_dir():
-                    files.append(entry)
-                elif entry.is_symlink():
-                    links.append(entry)
-                else:
-                    folders.append(entry)
+    # This list grows by the links to folders. So they come last, and a folder that is
+    # also inside is found by its own name.
+    roots = [folder]
+    for root in roots:
+        for base, folders, names in os.walk(root):
+            real = os.path.realpath(base)
+            if real in visited:
+                folders.clear()
+                continue
+            visited.add(real)
+            folders[:] = sorted(name for name in folders if name[0] != ".")
+            paths = [Path(base, name) for name in folders]
+            roots += [path for path in paths if path.is_symlink()]
+            files += [Path(base, name) for name in names if name[0] != "."]
     return sorted(files)
 
 
-def _scan(folder: Path) -> tuple[dict[str, Path], dict[Path, str]]:
-    """Return the file of each track by its name, and why each other file is not one."""
+def _scan(folder):
+    """List the tracks (name, genre, path) and the ignored files (path, reason)."""
     tracks = {}
-    ignored = {}
+    ignored = []
     files = sorted(_files(folder), key=lambda path: _RANK.get(path.suffix.lower(), 0))
     for path in files:
         inside = path.relative_to(folder)
-        name = _track_name(inside.with_suffix("").as_posix())
+        name = _track_name(inside)
         if path == folder / "tracks.csv":
             continue
         if path.suffix.lower() not in _RANK:
-            ignored[path] = "unknown file extension"
-        elif len(inside.parts) < 2:
-            ignored[path] = "not in a class folder"
+            reason = "unknown file extension"
+        elif len(inside.parts) == 1:
+            reason = "not in a class folder"
         elif name in tracks:
-            ignored[path] = "exists in another format"
+            reason = "exists in another format"
         else:
-            tracks[name] = path
-    return tracks, ignored
+            tracks[name] = (name, inside.parts[0], str(path))
+            continue
+        ignored.append((str(path), reason))
+    return list(tracks.values()), ignored
 
 
-def _track_name(name: str) -> str:
-    """Shorten ``blues/blues.00000`` to ``blues.00000``; all names stay different."""
-    genre = re.escape(name.partition("/")[0])
-    return re.sub(rf"^{genre}/({genre}\.\d{{5}})$", r"\1", name)
+def _track_name(written):
+    r"""Write the name of a track in one way, whether it comes from a path or a table.
+
+    ``blues\blues.00000.wav`` and ``blues/blues.00000`` are ``blues.00000``.
+    """
+    name = unicodedata.normalize("NFC", str(written)).replace("\\", "/")
+    stem, extension = os.path.splitext(name)
+    if extension.lower() in _RANK:
+        return _track_name(stem)  # There may be two, as in song.au.wav.
+    gtzan = re.fullmatch(r"([^/]+)/(\1\.\d{5})", name)
+    return gtzan[2] if gtzan else name
 
 
-def _tracks_in(folder: Path, facts: Facts | None) -> pd.DataFrame:
-    files, _ = _scan(folder)
-    parts = [path.relative_to(folder).parts for path in files.values()]
-    genres = [part[0] for part in parts]
+def _tracks_in(folder, facts):
+    """Return the table of the tracks in one folder, with their facts."""
+    rows, _ = _scan(folder)
+    tracks = pd.DataFrame(rows, columns=["track", "genre", "path"])
+    in_class_folder = [Path(path).parent.parent == folder for path in tracks["path"]]
     # A single class that contains only folders: they are the classes.
-    if len(set(genres)) < 2 and all(len(part) > 2 for part in parts):
-        there = (
-            ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
-        )
-        wanted = "no <genre>/<track>.wav (or .flac, .mp3, .m4a, ...)"
+    if tracks["genre"].nunique() < 2 and not any(in_class_folder):
         raise DatasetError(
-            f"{folder} holds {there}, and {wanted}; name the folder of the genres."
+            f"{folder} has {len(tracks)} sound files in folders below it, and no "
+            "<genre>/<track>.wav (or .flac, .mp3, ...); name the folder of the genres."
         )
-    tracks = pd.DataFrame({"track": list(files), "genre": genres, "folder": folder})
-    tracks.insert(2, "path", [str(path) for path in files.values()])
     return tracks.merge(_facts_of(folder, tracks, facts), on="track", how="left")
 
 
-def _facts_of(folder: Path, tracks: pd.DataFrame, facts: Facts | None) -> pd.DataFrame:
-    names = tracks["track"].to_list()
-    own = folder / "tracks.csv"
-    if facts is None and own.is_file():
-        facts = own
-    if facts is not None:
-        return _match(facts, names)
-    gtzan = load_facts()
-    known = set(names) & set(gtzan["track"])
-    is_whole = len(known) == len(names) and set(GENRES) == set(tracks["genre"])
-    if is_whole or (known and _is_corpus(folder)):
-        return gtzan
-    if len(known) == len(names):
+def _facts_of(folder, tracks, facts):
+    """Return the facts of the caller, of the folder, or of GTZAN; warn of gaps."""
+    if facts is None and (folder / "tracks.csv").is_file():
+        facts = folder / "tracks.csv"
+    if facts is None:
+        return _gtzan_facts(folder, tracks)
+    if isinstance(facts, pd.DataFrame):
+        facts = _check_facts(facts, "the table of facts")
+    else:
+        facts = load_facts(facts)
+    missing = sorted(set(tracks["track"]) - set(facts["track"]))
+    if missing:
+        warnings.warn(
+            f"{folder}: {len(missing)} of {len(tracks)} tracks have no row in the "
+            f"facts, such as {missing[:2]}; the first rows of the facts are for "
+            f"{facts['track'].to_list()[:2]}.",
+            stacklevel=5,
+        )
+    return facts
+
+
+def _gtzan_facts(folder, tracks):
+    """Return GTZAN's facts, or no rows of them if the folder may be another corpus."""
+    facts = load_facts()
+    known = tracks["track"].isin(facts["track"])
+    if known.all() and set(GENRES) == set(tracks["genre"]):
+        return facts
+    corpus = find_corpus() if known.any() else None
+    if corpus is not None and corpus.samefile(folder):
+        return facts
+    if known.all():
         warnings.warn(
             f"{folder}: all tracks are named as GTZAN's, but not all ten genres are "
             "there, so the artists are unknown. If this is a part of GTZAN, pass "
             "facts=dataset.load_facts().",
-            stacklevel=5,
+            stacklevel=6,
         )
-    return gtzan[:0]
+    return facts[:0]
 
 
-def _is_corpus(folder: Path) -> bool:
-    corpus = find_corpus()
-    return corpus is not None and corpus.samefile(folder)
-
-
-def _read_csv(path: str | Path, **settings: object) -> pd.DataFrame:
+def _read_csv(path, **settings):
     """Read a CSV table, in which only an empty cell is missing."""
     try:
         return pd.read_csv(path, keep_default_na=False, na_values=[""], **settings)
@@ -574,86 +579,37 @@ def _read_csv(path: str | Path, **settings: object) -> pd.DataFrame:
         raise DatasetError(message) from error
 
 
-def _check_facts(facts: pd.DataFrame, source: str | Path) -> pd.DataFrame:
-    found = f"{source} has the columns {', '.join(facts)}"
+def _check_facts(facts, source):
+    """Return a table of facts with our columns and the names of `load_tracks`."""
     if "track" not in facts:
         raise DatasetError(
-            f"{found}, and no column named track; add it (blues.00000, ...)."
+            f"{source} has the columns {', '.join(facts)}, and no column named track; "
+            "add it (blues.00000, ...)."
         )
-    if taken := facts.columns.intersection(_RESERVED).to_list():
-        raise DatasetError(
-            f"{found}; rename {', '.join(taken)}: the package adds these."
-        )
-    facts = facts.dropna(subset="track").drop_duplicates()
+    wanted = ["track", "artist", "fault_filtered", "replica_of"]
+    others = facts.columns.difference([*wanted, "genre", "path"], sort=False)
+    facts = facts.dropna(subset="track").reindex(columns=[*wanted, *others])
+    for column in ("track", "replica_of"):
+        facts[column] = facts[column].map(_track_name, na_action="ignore")
+    facts = facts.drop_duplicates()
     twice = facts["track"].duplicated()
     if twice.any():
         name = facts["track"][twice].iloc[0]
         raise DatasetError(f"{source} has two rows for {name}; keep one of them.")
-    wanted = ["track", "artist", "fault_filtered", "replica_of"]
-    others = facts.columns.difference([*wanted, "genre", "path"], sort=False)
-    return facts.reindex(columns=[*wanted, *others])
+    return facts
 
 
-def _match(facts: Facts, names: list[str]) -> pd.DataFrame:
-    """Name the rows as the tracks are named; warn if a track has no row."""
-    if isinstance(facts, pd.DataFrame):
-        source = "the table of facts"
-        facts = _check_facts(facts, source)
-    else:
-        source = facts
-        facts = load_facts(source)
-    known = {_plain(name): name for name in names}
-
-    def match(written: str | None) -> str | None:
-        if pd.isna(written):
-            return None
-        name = _plain(written)
-        stem, extension = os.path.splitext(name)
-        if name not in known and extension.lower() in _RANK:
-            name = stem
-        return known.get(_track_name(name), written)
-
-    facts = facts.assign(
-        track=[match(name) for name in facts["track"]],
-        replica_of=[match(name) for name in facts["replica_of"]],
-    )
-    rows = set(facts["track"])
-    missing = [name for name in names if name not in rows]
-    if missing:
-        there = f"{len(names) - len(missing)} of the {len(names)} tracks"
-        message = f"{source} has rows for {there}, but not for {missing[0]!r}"
-        if others := sorted(rows.difference(names)):
-            message += f"; it has {others[0]!r}, which is no track"
-        warnings.warn(f"{message}.", stacklevel=6)
-    return facts.drop_duplicates("track")
-
-
-def _plain(name: str) -> str:
-    """Write the name of a track in one way: with composed accents, and with ``/``."""
-    return unicodedata.normalize("NFC", str(name)).replace("\\", "/")
-
-
-def _with_different_names(tracks: pd.DataFrame) -> pd.DataFrame:
+def _with_different_names(tracks):
     """Put the folder in front of each name that several folders have."""
-    tracks = tracks.drop_duplicates("path")
-    folders = tracks.pop("folder")
-    different = {(folder, name): name for folder, name in zip(folders, tracks["track"])}
-    for in_front in (lambda folder: folder.name, Path.as_posix):
-        count = Counter(different.values())
-        for (folder, name), current in different.items():
-            if count[current] > 1:
-                different[folder, name] = f"{in_front(folder)}/{name}"
+    shared = set(tracks["track"][tracks["track"].duplicated()])
+    folders = tracks.index.get_level_values(0)
     for column in ("track", "replica_of"):
-        written = zip(folders, tracks[column])
-        tracks[column] = [different.get(pair, pair[1]) for pair in written]
+        tracks[column] = [
+            f"{folder}/{name}" if name in shared else name
+            for folder, name in zip(folders, tracks[column])
+        ]
+    twice = tracks["track"].duplicated()
+    if twice.any():
+        name = tracks["track"][twice].iloc[0]
+        raise DatasetError(f"several folders have a track {name}; rename a folder.")
     return tracks
-
-
-def _are_of_gtzan(tracks: pd.DataFrame) -> bool:
-    artists = load_facts().set_index("track")["artist"].fillna("")
-    if not set(tracks["track"]) <= set(artists.index):
-        return False
-    if "artist" not in tracks:
-        return True
-    named = tracks["artist"].astype("string").fillna("")
-    return named.to_list() == artists[tracks["track"]].to_list()

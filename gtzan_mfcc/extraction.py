@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,13 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from gtzan_mfcc import audio, augmentation, features
 from gtzan_mfcc._cache import clear_cache, rows_of_tracks
-from gtzan_mfcc._identity import (
-    UnknownCodeError,
-    code_of_function,
-    code_of_modules,
-    digest,
-    identity,
-)
+from gtzan_mfcc._identity import UnknownCodeError, code_of_modules, digest, identity
 from gtzan_mfcc._tables import any_file_names, row_positions
 from gtzan_mfcc._util import CacheError, fill_in, package_versions
 
@@ -39,6 +34,20 @@ _MODULES = "_decoders audio features extraction"
 _PACKAGES = "av librosa numpy scipy soundfile soxr"
 
 _NOTHING_LEFT_OUT = pd.DataFrame(columns=["track", "path", "reason"])
+
+_PARALLEL = """n_jobs : int
+        Number of processes; -1 for one per core, or for all workers of a cluster.
+    cache : str or Path, optional
+        A folder to keep the result of each copy of each track, and the joined rows of
+        each selection of tracks; None keeps nothing. A result is used again only if the
+        file (path, size, date), the settings, the code of this package and the packages
+        that compute it are the same. What your own functions compute is not kept. An
+        interrupted run continues where it stopped. `clear_cache` empties the folder.
+    strict : bool
+        Raise an error for the first track that cannot be used, instead of leaving it
+        out.
+    progress : bool
+        Show a progress bar."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +139,8 @@ class Segments:
         `select_genres`.
         """
         rows = row_positions(rows, self.table)
-        return Segments(
-            self.x[rows], self.table.iloc[rows], self.left_out, self.settings
-        )
+        table = self.table.iloc[rows]
+        return Segments(self.x[rows], table, self.left_out, self.settings)
 
     def select_genres(self, genres: Sequence[str]) -> "Segments":
         """Select the segments of these genres, and forget the other genres."""
@@ -142,21 +150,6 @@ class Segments:
         subset = self.select(self.table["genre"].isin(genres))
         subset.table["genre"] = subset.table["genre"].cat.remove_unused_categories()
         return subset
-
-
-_PARALLEL = """n_jobs : int
-        Number of processes; -1 for one per core, or for all workers of a cluster.
-    cache : str or Path, optional
-        A folder to keep the result of each copy of each track, and the joined rows of
-        each selection of tracks; None keeps nothing. A result is used again only if the
-        file (path, size, date), the settings, the code of this package and the packages
-        that compute it are the same. What your own functions compute is not kept. An
-        interrupted run continues where it stopped. `clear_cache` empties the folder.
-    strict : bool
-        Raise an error for the first track that cannot be used, instead of leaving it
-        out.
-    progress : bool
-        Show a progress bar."""
 
 
 @fill_in(parallel=_PARALLEL)
@@ -179,7 +172,7 @@ def extract_mfcc(
     ----------
     tracks : pd.DataFrame, or sequence of str or Path
         A table from `gtzan_mfcc.dataset.load_tracks`, or with the columns ``path`` and
-        ``track``, and ``genre`` if it is known. Or just sound files.
+        ``track``, and ``genre`` if it is known. Or just sound files, or one.
     settings : Settings
         Length of a segment, sample rate and the settings of the MFCCs.
     augmentations : sequence of str, or dict of str to callable
@@ -208,8 +201,8 @@ def extract_mfcc(
         If `cache` cannot be written to; finished results are kept.
     ValueError
         If two tracks or two copies have the same name, if there is no augmentation of
-        that name, if `hop_seconds` is out of range, or if the table has a column
-        ``segment``, ``start`` or ``augmentation``.
+        that name, if `hop_seconds` is not between 0 and the length of a segment, or if
+        the table has a column ``segment``, ``start`` or ``augmentation``.
 
     Notes
     -----
@@ -244,33 +237,28 @@ def extract_mfcc(
     step = settings.segment_length
     if hop_seconds is not None:
         step = round(hop_seconds * settings.sample_rate)
-        if not 1 <= step <= settings.segment_length:
-            longest = settings.seconds
-            raise ValueError(f"hop_seconds is {hop_seconds}; take up to {longest}.")
+    work = partial(
+        _mfcc_of_track, settings=settings, step=step, functions=functions, seed=seed
+    )
     x, counts, left_out = rows_of_tracks(
-        "mfcc",
-        partial(
-            _mfcc_of_track, settings=settings, step=step, functions=functions, seed=seed
-        ),
+        work,
         tracks,
         _keys(["mfcc", settings, step], functions, seed),
-        n_jobs=n_jobs,
         cache=cache,
+        n_jobs=n_jobs,
         strict=strict,
         progress=progress,
     )
-    names = ["original", *functions]
-    table = tracks.iloc[
-        np.repeat(np.arange(len(tracks)), np.multiply(counts, len(names)))
-    ]
+    copies = ["original", *functions]
+    table = tracks.loc[tracks.index.repeat(counts * len(copies))]
     table = table.reset_index(drop=True)
     if "genre" in table:
         # Only the genres of these tracks, in alphabetical order.
         table["genre"] = table["genre"].astype(object)
-    segment = [np.tile(np.arange(n), len(names)) for n in counts]
+    segment = [np.tile(np.arange(n), len(copies)) for n in counts]
     table["segment"] = np.concatenate(segment)
     table["start"] = table["segment"] * step / settings.sample_rate
-    table["augmentation"] = np.concatenate([np.repeat(names, n) for n in counts])
+    table["augmentation"] = np.concatenate([np.repeat(copies, n) for n in counts])
     return Segments(x, table, left_out, settings)
 
 
@@ -329,12 +317,11 @@ def extract_features(
     """
     tracks = _track_table(tracks)
     rows, counts, left_out = rows_of_tracks(
-        "features",
         partial(_features_of_track, whole_tracks=whole_tracks),
         tracks,
         _keys(["features", whole_tracks], {}, 0),
-        n_jobs=n_jobs,
         cache=cache,
+        n_jobs=n_jobs,
         strict=strict,
         progress=progress,
     )
@@ -347,126 +334,97 @@ def extract_features(
         else:
             names += [f"{track}.{k}.wav" for k in range(n)]
     table.insert(0, "filename", names)
-    genre = tracks["genre"] if "genre" in tracks else pd.Series(pd.NA, tracks.index)
+    genre = tracks.get("genre", pd.Series(pd.NA, tracks.index))
     genre = genre.astype(object).map(str, na_action="ignore")
     table["label"] = pd.Categorical(np.repeat(genre, counts))
     return table, left_out
 
 
-def _track_table(tracks: pd.DataFrame | Sequence[str | Path]) -> pd.DataFrame:
+def _track_table(tracks):
     """Make a track table of a list of files; check that no name occurs twice."""
     if isinstance(tracks, (str, Path)):
         tracks = [tracks]
     if not isinstance(tracks, pd.DataFrame):
         tracks = pd.DataFrame({"path": list(tracks)}, dtype=object)
-    if "path" not in tracks:
-        raise ValueError(f"no column path; there are {', '.join(map(str, tracks))}.")
+    tracks = tracks.reset_index(drop=True)
     made_here = {"segment", "start", "augmentation"} & set(tracks)
     if made_here:
         raise ValueError(f"the track table has a column {made_here.pop()}; rename it.")
-    tracks = tracks.reset_index(drop=True)
-    if tracks["path"].isna().any():
-        raise ValueError("each row of the track table needs a path.")
     if "track" not in tracks:
         tracks.insert(0, "track", list(map(str, tracks["path"])))
     # Workers may have been started in another folder.
     tracks["path"] = list(map(os.path.abspath, tracks["path"]))
     twice = tracks["track"].duplicated()
     if twice.any():
-        name = tracks["track"][twice.idxmax()]
-        needed = "give each a name of its own, as load_tracks does for several folders"
-        raise ValueError(f"two tracks have the name {name}; {needed}.")
+        raise ValueError(
+            f"two tracks have the name {tracks['track'][twice.idxmax()]}; give each a "
+            "name of its own, as load_tracks does for several folders."
+        )
     return tracks
 
 
-def _augmentations(
-    augmentations: Sequence[str] | dict[str, Callable],
-) -> dict[str, Callable]:
+def _augmentations(augmentations):
     """Return the augmentation of each copy by name."""
     known = augmentation.AUGMENTATIONS
     if isinstance(augmentations, dict):
         known = augmentations
-    elif isinstance(augmentations, str):
-        augmentations = [augmentations]
-    augmentations = list(augmentations)
-    unknown = sorted(set(augmentations) - set(known))
+    names = list(augmentations)
+    unknown = sorted(set(names) - set(known))
     if unknown:
-        there = ", ".join(known)
-        raise ValueError(f"no augmentation {', '.join(unknown)}; there are {there}.")
-    if len(set(augmentations) | {"original"}) <= len(augmentations):
-        needed = 'name each copy otherwise, such as {"noise": augmentation.white_noise}'
         raise ValueError(
-            f"two copies have the same name, or one is original; {needed}."
+            f"no augmentation {', '.join(unknown)}; there are {', '.join(known)}."
         )
-    return {name: known[name] for name in augmentations}
+    if len({"original", *names}) <= len(names):
+        raise ValueError(
+            "two copies have the same name, or one is original; name each copy "
+            'otherwise, such as {"noise": augmentation.white_noise}.'
+        )
+    return {name: known[name] for name in names}
 
 
-def _keys(
-    settings: list, functions: dict[str, Callable], seed: int
-) -> dict[str, str | None]:
+def _keys(settings, functions, seed):
     """Hash everything that each copy depends on; None if that is not known."""
     keys = dict.fromkeys(["original", *functions])
     try:
         code = code_of_modules(_MODULES)
-        apply = code_of_function(augmentation.augment)
     except UnknownCodeError:
         return keys
-    original = digest([settings, code, package_versions(_PACKAGES)])
-    keys["original"] = original
-    versions = package_versions("audiomentations")
+    keys["original"] = digest([settings, code, package_versions(_PACKAGES)])
+    how = [keys["original"], seed, package_versions("audiomentations")]
+    ours = [augmentation.augment, augmentation.track_generator]
     for name, function in functions.items():
-        try:
-            how = [identity(function), apply, versions]
-            plain = getattr(function, "func", function)
-            if getattr(plain, "__module__", None) == augmentation.__name__:
-                how.append(code_of_function(plain))
-        except UnknownCodeError:
-            continue
-        keys[name] = digest([original, seed, name, how])
+        with suppress(UnknownCodeError):
+            keys[name] = digest([*how, name, identity([*ours, function])])
     return keys
 
 
-def _mfcc_of_track(
-    track: str,
-    path: str,
-    copies: list[str],
-    *,
-    settings: features.Settings,
-    step: int,
-    functions: dict[str, Callable],
-    seed: int,
-) -> list[np.ndarray]:
+def _mfcc_of_track(track, path, copies, *, settings, step, functions, seed):
     # After this is freed, glibc keeps freed memory for later use. Otherwise, requests
     # for memory would take a quarter of the time.
     np.empty(31 * 2**20, np.uint8)
     # Each augmentation has its own generator for all batches.
-    draw = {
-        name: augmentation.track_generator(track, name, seed=seed) for name in copies
+    rngs = {
+        copy: augmentation.track_generator(track, copy, seed=seed) for copy in copies
     }
-    rows = {name: [] for name in copies}
-    batches = audio.segments(
-        audio.blocks(path, sample_rate=settings.sample_rate),
-        settings.segment_length,
-        step=step,
-        shortest=settings.shortest_segment,
-    )
-    for batch in batches:
-        for name in copies:
+    rows = {copy: [] for copy in copies}
+    blocks = audio.blocks(path, sample_rate=settings.sample_rate)
+    for batch in audio.segments(
+        blocks, settings.segment_length, step=step, shortest=settings.shortest_segment
+    ):
+        for copy in copies:
             y = batch
-            if name != "original":
+            if copy != "original":
                 y = augmentation.augment(
-                    functions[name],
+                    functions[copy],
                     batch,
-                    seed=draw[name],
+                    seed=rngs[copy],
                     sample_rate=settings.sample_rate,
                 )
-            rows[name].append(features.mfcc(y, settings))
-    return [np.concatenate(of_copy) for of_copy in rows.values()]
+            rows[copy].append(features.mfcc(y, settings))
+    return {copy: np.concatenate(batches) for copy, batches in rows.items()}
 
 
-def _features_of_track(
-    track: str, path: str, copies: list[str], *, whole_tracks: bool
-) -> list[np.ndarray]:
+def _features_of_track(track, path, copies, *, whole_tracks):
     if whole_tracks:
         batches = [audio.load(path)[np.newaxis]]
     else:
@@ -480,4 +438,4 @@ def _features_of_track(
         for batch in batches:
             numbers = features.tabular_features(batch)
             rows.append(np.insert(numbers, 0, batch.shape[1], axis=1))
-    return [np.concatenate(rows)]
+    return {"original": np.concatenate(rows)}

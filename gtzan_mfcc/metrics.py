@@ -8,6 +8,7 @@ independent; so intervals are computed over *groups*, such as artists. All inter
 
 Metrics
 -------
+* :class:`Predictions`: what a model predicts; :func:`concatenate` joins several.
 * :func:`genre_report`: precision, recall and F1 of each genre.
 * :func:`genre_confusion`: the confusion matrix.
 * :func:`track_vote`: from predictions of segments to predictions of tracks.
@@ -22,10 +23,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student_t
-from sklearn.metrics import precision_recall_fscore_support
+from sklearn.metrics import (
+    classification_report,
+    confusion_matrix,
+    precision_recall_fscore_support,
+)
 
 from gtzan_mfcc import splits
-from gtzan_mfcc._tables import row_positions
+from gtzan_mfcc._tables import any_file_names, row_positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +52,8 @@ class Predictions:
     Raises
     ------
     ValueError
-        If the tables have different numbers of rows, a probability is missing, or a
-        genre of the table is not a column of the probabilities.
+        If the tables have different numbers of rows, a probability or a value of `runs`
+        is missing, or a genre of the table is not a column of the probabilities.
 
     See Also
     --------
@@ -69,22 +74,22 @@ class Predictions:
 
     def __post_init__(self) -> None:
         """Check that the rows of the tables belong together, and number them anew."""
-        runs = self.runs
+        table = self.table.reset_index(drop=True)
+        probabilities = self.probabilities.reset_index(drop=True).rename(columns=str)
+        runs = self.runs.reset_index(drop=True)
         if runs.empty:
-            runs = pd.DataFrame(index=range(len(self.table)))
-        if not len(self.table) == len(self.probabilities) == len(runs):
-            found = [len(self.table), len(self.probabilities), len(runs)]
-            raise ValueError(f"table, probabilities and runs have {found} rows.")
-        probabilities = pd.DataFrame(self.probabilities).reset_index(drop=True)
-        probabilities = probabilities.rename(columns=str)
-        if probabilities.isna().any(axis=None):
-            raise ValueError("some probabilities are not numbers.")
-        unknown = set(self.table["genre"].astype(str)) - set(probabilities)
+            runs = pd.DataFrame(index=table.index)
+        n_rows = [len(table), len(probabilities), len(runs)]
+        if len(set(n_rows)) > 1:
+            raise ValueError(f"table, probabilities and runs have {n_rows} rows.")
+        if pd.concat([probabilities, runs], axis=1).isna().any(axis=None):
+            raise ValueError("some probabilities, or some values of runs, are missing.")
+        unknown = set(table["genre"].astype(str)) - set(probabilities)
         if unknown:
             raise ValueError(f"no column of probabilities for {sorted(unknown)}.")
-        object.__setattr__(self, "table", self.table.reset_index(drop=True))
+        object.__setattr__(self, "table", table)
         object.__setattr__(self, "probabilities", probabilities)
-        object.__setattr__(self, "runs", runs.reset_index(drop=True))
+        object.__setattr__(self, "runs", runs)
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -98,7 +103,7 @@ class Predictions:
     @property
     def true(self) -> pd.Series:
         """Name of the true genre of each row."""
-        return self.table["genre"].astype(str).rename("genre")
+        return self.table["genre"].astype(str)
 
     @property
     def predicted(self) -> pd.Series:
@@ -116,6 +121,73 @@ class Predictions:
         return Predictions(
             self.table.iloc[rows], self.probabilities.iloc[rows], self.runs.iloc[rows]
         )
+
+
+def concatenate(predictions: Sequence[Predictions]) -> Predictions:
+    """Join predictions, such as those of several folds or seeds.
+
+    Parameters
+    ----------
+    predictions : sequence of Predictions
+        At least one; with the same genres, and the same columns of ``runs``.
+
+    Returns
+    -------
+    joined : Predictions
+        All rows, in the order given.
+
+    Raises
+    ------
+    ValueError
+        If the genres or the columns of ``runs`` differ.
+
+    See Also
+    --------
+    Notebook ``6_leakage`` introduces this helper.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"track": ["a"], "genre": ["jazz"]})
+    >>> likely = pd.DataFrame({"jazz": [0.8], "rock": [0.2]})
+    >>> one = Predictions(table, likely)
+    >>> len(concatenate([one, one]))
+    2
+    """
+    return Predictions(
+        pd.concat([each.table for each in predictions]),
+        pd.concat([each.probabilities for each in predictions]),
+        pd.concat([each.runs for each in predictions]),
+    )
+
+
+def _check_labels(true, predicted, genres):
+    """Return the genres, and the labels as indices into them."""
+    true = list(true)
+    predicted = list(predicted)
+    labels = {*true, *predicted}
+    genres = sorted(labels) if genres is None else list(genres)
+    unknown = labels.difference(genres)
+    if unknown:
+        raise ValueError(
+            f"labels {sorted(unknown, key=str)} are not among the genres {genres}."
+        )
+    index = pd.Index(genres)
+    return genres, index.get_indexer(true), index.get_indexer(predicted)
+
+
+def _mean_of_groups(values, groups):
+    """Compute the mean of rows in groups, its variance, and the number of groups."""
+    values = np.asarray(values, dtype=float)
+    groups = np.asarray(groups)
+    if len(values) == 0 or pd.isna(groups).any():
+        raise ValueError("each row needs a group, and there must be a row.")
+    mean = values.mean()
+    deviations = pd.Series(values - mean).groupby(groups).sum().to_numpy()
+    n = len(deviations)
+    variance = n / max(n - 1, 1) * np.sum(deviations**2) / len(values) ** 2
+    if variance < 1e-20:  # A rounding error.
+        variance = 0.0
+    return float(mean), float(variance), n
 
 
 def genre_report(
@@ -157,16 +229,18 @@ def genre_report(
     macro avg          0.75    0.75      0.67      3.0
     weighted avg       0.83    0.67      0.67      3.0
     """
-    genres, true, predicted = _codes(true, predicted, genres)
-    of_genre = precision_recall_fscore_support(
-        true, predicted, labels=range(len(genres)), zero_division=0
+    genres, true, predicted = _check_labels(true, predicted, genres)
+    # By number, because a genre may be called "accuracy".
+    report = classification_report(
+        true,
+        predicted,
+        labels=range(len(genres)),
+        output_dict=True,
+        zero_division=0,
     )
-    columns = ["precision", "recall", "f1-score", "support"]
-    report = pd.DataFrame(np.transpose(of_genre), genres, columns)
-    weighted = np.average(report, axis=0, weights=report["support"])
-    means = pd.DataFrame({"macro avg": report.mean(), "weighted avg": weighted}).T
-    means["support"] = report["support"].sum()
-    return pd.concat([report, means])
+    del report["accuracy"]
+    table = pd.DataFrame.from_dict(report, orient="index")
+    return table.set_axis([*genres, "macro avg", "weighted avg"])
 
 
 def genre_confusion(
@@ -208,12 +282,13 @@ def genre_confusion(
     jazz                1     1
     rock                0     1
     """
-    genres, true, predicted = _codes(true, predicted, genres)
-    counts = np.zeros((len(genres), len(genres)), int)
-    np.add.at(counts, (true, predicted), 1)
-    if normalise:
-        # A genre without rows has shares of 0.
-        counts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    genres, true, predicted = _check_labels(true, predicted, genres)
+    counts = confusion_matrix(
+        true,
+        predicted,
+        labels=range(len(genres)),
+        normalize="true" if normalise else None,
+    )
     return pd.DataFrame(
         counts,
         index=pd.Index(genres, name="true genre"),
@@ -221,23 +296,7 @@ def genre_confusion(
     )
 
 
-def _codes(
-    true: Sequence, predicted: Sequence, genres: Sequence | None
-) -> tuple[list, np.ndarray, np.ndarray]:
-    """Return the genres, and the labels as indices into them."""
-    true = list(true)
-    predicted = list(predicted)
-    if len(true) != len(predicted) or not true:
-        found = f"{len(true)} true and {len(predicted)} predicted labels"
-        raise ValueError(f"{found}; give as many, and at least one.")
-    genres = sorted(set(true + predicted)) if genres is None else list(genres)
-    index = pd.Index(genres)
-    unknown = sorted(set(true + predicted) - set(genres), key=str)
-    if unknown:
-        raise ValueError(f"labels {unknown} are not among the genres {genres}.")
-    return genres, index.get_indexer(true), index.get_indexer(predicted)
-
-
+@any_file_names
 def track_vote(predictions: Predictions) -> Predictions:
     """Predict the genre of each track by the mean probability over its segments.
 
@@ -265,10 +324,8 @@ def track_vote(predictions: Predictions) -> Predictions:
        jazz  rock
     0  0.65  0.35
     """
-    keys = [predictions.table["track"].astype(object)]
-    if "seed" in predictions.runs:
-        keys.insert(0, predictions.runs["seed"])
-    vote = predictions.table.groupby(keys).ngroup().to_numpy()
+    track = predictions.table["track"].astype(object)
+    vote = track.groupby([_seeds(predictions), track]).ngroup().to_numpy()
     first = np.unique(vote, return_index=True)[1]
     facts = predictions.table.drop(columns=["segment", "start"], errors="ignore")
     return Predictions(
@@ -325,11 +382,14 @@ def accuracy_interval(correct: np.ndarray, groups: np.ndarray) -> tuple[float, f
     """
     accuracy, variance, n_groups = _mean_of_groups(correct, groups)
     if n_groups == 1:
+        # A single group says nothing about others.
         return 0.0, 1.0
-    if variance:
-        n = min(accuracy * (1 - accuracy) / variance, len(correct))
-    else:
+    if variance == 0:
+        # All groups agree: each counts as one row.
         n = n_groups
+    else:
+        # The effective sample size of Korn and Graubard.
+        n = min(accuracy * (1 - accuracy) / variance, len(correct))
     t = student_t.ppf(0.975, n_groups - 1)
     # Wilson's score interval for n independent rows.
     middle = (accuracy + t**2 / (2 * n)) / (1 + t**2 / n)
@@ -380,45 +440,20 @@ def paired_interval(
     """
     votes = track_vote(predictions)
     other_votes = track_vote(other)
-    if _rows(votes) != _rows(other_votes):
+    if not _rows(votes).equals(_rows(other_votes)):
         raise ValueError("the two models were not tested on the same tracks.")
-    difference, variance, n_groups = _mean_of_groups(
-        votes.correct.astype(int) - other_votes.correct, splits.group(votes.table, by)
-    )
-    if variance:
-        half = student_t.ppf(0.975, n_groups - 1) * np.sqrt(variance)
-    else:
-        # No group differs: the exact upper limit of the share (Clopper and Pearson).
+    differences = votes.correct.astype(float) - other_votes.correct
+    groups = splits.group(votes.table, by)
+    difference, variance, n_groups = _mean_of_groups(differences, groups)
+    if variance == 0:
+        # All groups agree: Clopper and Pearson's limit of the share that may differ.
         half = 1 - 0.025 ** (1 / n_groups)
-    return (
-        difference,
-        float(max(-1, difference - half)),
-        float(min(1, difference + half)),
-    )
-
-
-def _rows(votes: Predictions) -> list:
-    """Name the rows of votes."""
-    names = votes.table[["track"]].astype(object).assign(genre=votes.true)
-    if "seed" in votes.runs:
-        names = names.assign(seed=votes.runs["seed"])
-    return names.to_numpy().tolist()
-
-
-def _mean_of_groups(values: np.ndarray, groups: np.ndarray) -> tuple[float, float, int]:
-    """Compute the mean of rows in groups, its variance, and the number of groups."""
-    values = np.asarray(values, dtype=float)
-    if not len(values):
-        raise ValueError("there are no predictions to count.")
-    if len(values) != len(groups) or pd.isna(groups).any():
-        raise ValueError("each row needs a group; see splits.group.")
-    mean = values.mean()
-    deviations = pd.Series(values - mean).groupby(np.asarray(groups)).sum().to_numpy()
-    n = len(deviations)
-    variance = n / max(n - 1, 1) * np.sum(deviations**2) / len(values) ** 2
-    if variance < 1e-20:  # A rounding error.
-        variance = 0.0
-    return float(mean), float(variance), n
+    else:
+        # Student's t.
+        half = student_t.ppf(0.975, n_groups - 1) * np.sqrt(variance)
+    low = max(-1, difference - half)
+    high = min(1, difference + half)
+    return difference, float(low), float(high)
 
 
 def scores(predictions: Predictions, *, by: str = "track") -> dict:
@@ -458,35 +493,48 @@ def scores(predictions: Predictions, *, by: str = "track") -> dict:
     """
     votes = track_vote(predictions)
     segment_groups = splits.group(predictions.table, by)
-    group_of_track = dict(zip(predictions.table["track"], segment_groups))
-    track_groups = votes.table["track"].map(group_of_track).to_numpy()
-    seed = pd.Series(0, votes.table.index)
-    if "seed" in votes.runs:
-        seed = votes.runs["seed"]
-    by_seed = []
-    for rows in seed.groupby(seed).indices.values():
-        of_seed = votes.select(rows)
-        report = genre_report(of_seed.true, of_seed.predicted, votes.genres)
-        # By position, because a genre may be called "macro avg", too.
-        report = report[: len(votes.genres)]
-        report = report[report["support"] > 0]
-        accuracy = of_seed.correct.mean()
-        by_seed.append([accuracy, report["recall"].mean(), report["f1-score"].mean()])
-    accuracies, recalls, f1_scores = np.transpose(by_seed)
-    range_of_seeds = {}
-    if "seed" in votes.runs:
-        range_of_seeds = {"least": accuracies.min(), "greatest": accuracies.max()}
-    return {
+    track_groups = splits.group(votes.table, by)
+    seeds = _seeds(votes)
+    of_seeds = pd.DataFrame(
+        [_scores_of_seed(votes.select(seeds == seed)) for seed in seeds.unique()]
+    )
+    result = {
         "segment_accuracy": float(predictions.correct.mean()),
         "segment_interval": accuracy_interval(predictions.correct, segment_groups),
         "track_accuracy": float(votes.correct.mean()),
         "track_interval": accuracy_interval(votes.correct, track_groups),
-        **range_of_seeds,
-        "balanced_accuracy": recalls.mean(),
-        "macro_f1": f1_scores.mean(),
+        "balanced_accuracy": of_seeds["recall"].mean(),
+        "macro_f1": of_seeds["f1"].mean(),
         "majority": votes.true.value_counts(normalize=True).max(),
         "genres": votes.true.nunique(),
-        "tracks": len(votes) // len(by_seed),
+        "tracks": len(votes) // len(of_seeds),
         "groups": len(set(track_groups)),
-        "segments": len(predictions) // len(by_seed),
+        "segments": len(predictions) // len(of_seeds),
     }
+    if "seed" in votes.runs:
+        result["least"] = of_seeds["accuracy"].min()
+        result["greatest"] = of_seeds["accuracy"].max()
+    return result
+
+
+def _seeds(predictions):
+    """Return the seed of each row; 0 if there is none."""
+    return predictions.runs.get("seed", pd.Series(0, predictions.table.index))
+
+
+def _rows(votes):
+    """Name the rows of votes."""
+    names = votes.table[["track"]].assign(genre=votes.true, seed=_seeds(votes))
+    return names.astype(object)
+
+
+def _scores_of_seed(votes):
+    """Compute accuracy, and the means of recall and F1 over the tested genres."""
+    _, recall, f1, _ = precision_recall_fscore_support(
+        votes.true,
+        votes.predicted,
+        labels=votes.true.unique(),
+        average="macro",
+        zero_division=0,
+    )
+    return {"accuracy": votes.correct.mean(), "recall": recall, "f1": f1}

@@ -266,28 +266,26 @@ def check_probabilities(probabilities: np.ndarray, n_genres: int) -> None:
     --------
     >>> check_probabilities(np.array([[0.2, 0.8], [0.5, 0.5]]), n_genres=2)
     """
-    needed = f"it should end in a Dense layer of {n_genres} units with softmax"
-    shape = probabilities.shape
-    if len(shape) != 2 or shape[1] != n_genres:
-        found = f"the network gives an output of shape {shape} for {n_genres} genres"
-        raise ModelError(f"{found}; {needed}.")
-    total = probabilities.sum(axis=1)
-    if not (probabilities >= 0).all() or not np.allclose(total, 1, atol=0.01):
-        raise ModelError(f"the output of the network is not probabilities; {needed}.")
+    if (
+        probabilities.shape[1:] != (n_genres,)
+        or (probabilities < 0).any()
+        or not np.allclose(probabilities.sum(axis=1), 1, atol=0.01)
+    ):
+        raise ModelError(
+            f"the output of the network, of shape {probabilities.shape}, is not one "
+            f"probability for each of {n_genres} genres; it should end in a Dense "
+            f"layer of {n_genres} units with softmax."
+        )
 
 
-def _standardise(
-    mean: Sequence[float] | None, variance: Sequence[float] | None
-) -> keras.layers.Layer:
-    if mean is None or variance is None:
-        raise ValueError("only one of mean and variance is given; both are needed.")
+def _standardise(mean, variance):
     # Lists of numbers can be saved as plain JSON; arrays cannot.
-    mean = np.asarray(mean).tolist()
-    variance = np.asarray(variance).tolist()
-    return keras.layers.Normalization(mean=mean, variance=variance)
+    return keras.layers.Normalization(
+        mean=np.asarray(mean).tolist(), variance=np.asarray(variance).tolist()
+    )
 
 
-def _classify(model: keras.Model, sizes: tuple[int, ...], n_genres: int) -> keras.Model:
+def _classify(model, sizes, n_genres):
     """Add dense layers of these sizes, each with dropout, and a softmax layer."""
     for units in sizes:
         model.add(keras.layers.Dense(units, activation="relu"))
@@ -296,13 +294,13 @@ def _classify(model: keras.Model, sizes: tuple[int, ...], n_genres: int) -> kera
     return model
 
 
-def _moments(x: keras.KerasTensor) -> keras.KerasTensor:
+def _moments(x):
     """Compute means and standard deviations over time: (batch, n, k) to (batch, 2k)."""
     mean, variance = keras.ops.moments(x, axes=1)
     return keras.ops.concatenate([mean, keras.ops.sqrt(variance + 1e-5)], axis=-1)
 
 
-def _correlations(x: keras.KerasTensor) -> keras.KerasTensor:
+def _correlations(x):
     """Compute the correlation over time of each pair of channels."""
     ops = keras.ops
     n = x.shape[2]

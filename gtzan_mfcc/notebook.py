@@ -6,7 +6,6 @@ repository.
 """
 
 import json
-import math
 import os
 import re
 from collections.abc import Callable
@@ -15,7 +14,6 @@ from pathlib import Path
 import ipywidgets
 import numpy as np
 from IPython import get_ipython
-from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import Audio, Markdown
 from matplotlib.axes import Axes
 
@@ -43,21 +41,8 @@ def start() -> None:
     >>> start()
     """
     plots.set_theme()
-    shell = get_ipython()
-    if shell is not None:
-        shell.set_custom_exc((UserError,), _show_in_one_line)
-
-
-def _show_in_one_line(
-    shell: InteractiveShell,
-    kind: type,
-    error: Exception,
-    traceback: object,
-    **_: object,
-) -> None:
-    # IPython calls this method of an exception in place of its own formatter.
-    error._render_traceback_ = lambda: [f"{kind.__name__}: {error}"]
-    shell.showtraceback((kind, error, traceback))
+    # IPython calls this method in place of its own formatter.
+    UserError._render_traceback_ = lambda error: [f"{type(error).__name__}: {error}"]
 
 
 def build_dir() -> Path:
@@ -123,25 +108,6 @@ def corpus_folder() -> Path:
     return folder
 
 
-def snapshots_dir() -> Path:
-    """Return the folder for figures and results; make it if necessary.
-
-    Returns
-    -------
-    folder : Path
-
-    Examples
-    --------
-    >>> from unittest.mock import patch
-    >>> with patch.dict(os.environ, SNAPSHOTS_DIR="."):
-    ...     print(snapshots_dir())
-    .
-    """
-    folder = Path(os.environ.get("SNAPSHOTS_DIR") or build_dir() / "snapshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def run_dir(corpus: str, seed: int) -> Path:
     """Return the folder for trained models of a corpus and seed; make it if necessary.
 
@@ -201,7 +167,7 @@ def save_figure(ax: Axes, name: str, corpus: str) -> None:
     ['silence.png']
     """
     plots.annotate_corpus(ax, corpus)
-    ax.figure.savefig(snapshots_dir() / f"{name}.png", dpi=110)
+    ax.figure.savefig(_snapshots_dir() / f"{name}.png", dpi=110)
 
 
 def banner(corpus: str) -> Markdown:
@@ -274,15 +240,14 @@ def record(
     >>> entry["results"]
     {'accuracy': 0.666667}
     """
-    versions = package_versions(_PACKAGES)
     entry = {
         "corpus": corpus,
         "split": split,
         "seed": seed,
         "results": {key: _for_json(result) for key, result in results.items()},
-        "versions": {package: text for package, text in versions.items() if text},
+        "versions": package_versions(_PACKAGES),
     }
-    path = snapshots_dir() / "results.json"
+    path = _snapshots_dir() / "results.json"
     with locked(path.with_suffix(".lock")):
         entries = json.loads(path.read_text()) if path.is_file() else {}
         entries[name] = entry
@@ -290,17 +255,6 @@ def record(
             text = json.dumps(entries, indent=2, sort_keys=True)
             unfinished.write_text(text + "\n")
     return entry
-
-
-def _for_json(result: object) -> object:
-    """Round numbers, as Python's own types; JSON has no NaN and no infinity."""
-    if np.ndim(result):
-        return [_for_json(each) for each in result]
-    # A float32 becomes a float first: rounded as it is, it would have more digits.
-    number = np.asarray(result).item()
-    if isinstance(number, float):
-        return round(number, 6) if math.isfinite(number) else None
-    return number
 
 
 def player(y: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Audio | Markdown:
@@ -366,3 +320,21 @@ def interact(function: Callable, **controls: ipywidgets.ValueWidget) -> None:
         ipywidgets.interact(function, **controls)
     else:
         function(**{name: control.value for name, control in controls.items()})
+
+
+def _snapshots_dir():
+    """Return the folder for figures and results; make it if necessary."""
+    folder = Path(os.environ.get("SNAPSHOTS_DIR") or build_dir() / "snapshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _for_json(result):
+    """Round numbers, as Python's own types; JSON has no NaN and no infinity."""
+    if np.ndim(result):
+        return [_for_json(each) for each in result]
+    # A float32 becomes a float first: rounded as it is, it would have more digits.
+    number = np.asarray(result).item()
+    if isinstance(number, float):
+        return round(number, 6) if np.isfinite(number) else None
+    return number

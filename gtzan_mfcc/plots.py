@@ -1,6 +1,6 @@
 """Plots: each function draws on given Axes, or in a new figure, and returns Axes."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -8,17 +8,14 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.transforms import Bbox
 
 from gtzan_mfcc._librosa import librosa
 from gtzan_mfcc.audio import SAMPLE_RATE
 from gtzan_mfcc.features import STUDY, Settings
 
-if TYPE_CHECKING:  # Plots do not need TensorFlow.
-    import keras
-
-    from gtzan_mfcc.predict import Classifier, Prediction
+if TYPE_CHECKING:  # Plots do not need Keras.
+    from gtzan_mfcc.predict import Prediction
 
 # Colour maps for colour-blind readers, also readable in grey.
 COUNT_MAP = "Blues"
@@ -51,8 +48,9 @@ def waveform(
     y: np.ndarray,
     *,
     sample_rate: int = SAMPLE_RATE,
+    color: str = "0.3",
+    linewidth: float = 0.4,
     ax: Axes | None = None,
-    **kwargs: object,
 ) -> Axes:
     """Draw a signal over time.
 
@@ -65,10 +63,12 @@ def waveform(
         The signal.
     sample_rate : int
         Samples per second (Hz) of the signal.
+    color : str
+        Colour of the line, for matplotlib.
+    linewidth : float
+        Width of the line in points.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
-    **kwargs
-        Passed to ``Axes.plot``.
 
     Returns
     -------
@@ -91,9 +91,8 @@ def waveform(
     lowest = np.minimum.reduceat(y, starts)
     highest = np.maximum.reduceat(y, starts)
     peaks = np.column_stack([lowest, highest]).ravel()
-    kwargs.setdefault("linewidth", 0.4)
-    kwargs.setdefault("color", "0.3")
-    ax.plot(np.repeat(starts, 2) / sample_rate, peaks, **kwargs)
+    seconds = np.repeat(starts, 2) / sample_rate
+    ax.plot(seconds, peaks, color=color, linewidth=linewidth)
     ax.set(xlabel="time (s)", ylabel="amplitude", xlim=(0, len(y) / sample_rate))
     return ax
 
@@ -282,9 +281,10 @@ def confusion_matrix(
     Parameters
     ----------
     confusion : pd.DataFrame or np.ndarray [shape=(n_true, n_predicted)]
-        Counts, or shares of the true genre or of all rows. One row per true genre, and
-        one column per predicted genre, as in `gtzan_mfcc.metrics.genre_confusion` and
-        scikit-learn. Any labels are shown as text.
+        Counts (integers), or shares (shown with two decimals) of the true genre or of
+        all rows. One row per true genre, and one column per predicted genre, as in
+        `gtzan_mfcc.metrics.genre_confusion` and scikit-learn. Any labels are shown as
+        text.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
 
@@ -306,16 +306,11 @@ def confusion_matrix(
     >>> plt.close()
     """
     confusion = pd.DataFrame(confusion)
-    totals = confusion.sum(axis=1)
-    # A genre without rows has shares of 0.
-    shares = confusion.div(totals.mask(totals == 0, 1), axis=0)
-    values = confusion.to_numpy()
-    is_whole = (values % 1 == 0).all() and values.max() > 1
-    is_count = values.dtype.kind == "i" or is_whole
+    shares = confusion.div(confusion.sum(axis=1), axis=0)
+    shares = shares.fillna(0)  # a genre without rows
     scale = max(1, len(confusion) / 13)
     ax = _axes(ax, (8 * scale, 6.5 * scale))
-    label = "share of the true genre"
-    _heatmap(ax, shares, label=label, numbers=confusion, decimals=0 if is_count else 2)
+    _heatmap(ax, shares, confusion, label="share of the true genre")
     ax.tick_params(axis="x", rotation=45)
     ax.set_xlabel(confusion.columns.name or "predicted genre")
     ax.set_ylabel(confusion.index.name or "true genre")
@@ -356,39 +351,11 @@ def genre_report(report: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     scores = report[["precision", "recall", "f1-score"]].set_axis(names)
     # With a scale from 0 to 1, high scores would all look the same.
     lowest = min(0.9, np.floor(10 * scores.min(axis=None)) / 10)
-    _heatmap(ax, scores, label="score", numbers=scores, decimals=2, lowest=lowest)
+    _heatmap(ax, scores, scores, label="score", lowest=lowest)
     if list(report.index[-2:]) == ["macro avg", "weighted avg"]:
         ax.axhline(len(report) - 2, color="0.3", linewidth=1.5)
     ax.set_ylabel("genre  (number tested)")
     return ax
-
-
-def _heatmap(
-    ax: Axes,
-    shares: pd.DataFrame,
-    *,
-    label: str,
-    numbers: pd.DataFrame,
-    decimals: int,
-    lowest: float = 0,
-) -> None:
-    """Draw a table of shares, as colours from `lowest` to 1, and of numbers."""
-    sns.heatmap(
-        shares,
-        vmin=lowest,
-        vmax=1,
-        cmap=COUNT_MAP,
-        annot=numbers,
-        fmt=f".{decimals}f",
-        linewidths=0.5,
-        cbar_kws={"label": label},
-        # seaborn would read a name between two dollar signs as a formula.
-        xticklabels=False,
-        yticklabels=False,
-        ax=ax,
-    )
-    _name_ticks(ax.xaxis, shares.columns, first=0.5)
-    _name_ticks(ax.yaxis, shares.index, first=0.5)
 
 
 def report_card(
@@ -410,11 +377,6 @@ def report_card(
     -------
     ax : matplotlib Axes
 
-    Raises
-    ------
-    ValueError
-        If there is no card.
-
     See Also
     --------
     Notebook ``6_leakage`` introduces this plot.
@@ -431,38 +393,34 @@ def report_card(
     """
     if isinstance(cards, pd.DataFrame):
         cards = {"": cards}
-    if not cards:
-        raise ValueError("there is no report card to draw; give at least one.")
-    table = pd.concat(cards, names=["model", "split"])
-    table = table.drop(index="leak", level="split", errors="ignore")
-    splits = table.index.unique("split")
-    models = table.groupby(level="model", sort=False)
+    table = pd.concat(cards, names=["model", "split"]).reset_index()
+    table = table[table["split"] != "leak"]
+    place, splits = pd.factorize(table["split"])
+    table = table.assign(place=place)
     ax = _axes(ax, (7.5, 4.5))
+    ax.hlines(
+        table["majority"],
+        place - 0.3,
+        place + 0.3,
+        color="0.6",
+        linestyle=":",
+        label="most frequent genre",
+    )
     # All models of a split are above its grey line.
     distance = min(0.12, 0.6 / len(cards))
-    for number, (name, card) in enumerate(models):
+    for number, (name, card) in enumerate(table.groupby("model", sort=False)):
         offset = distance * (number - (len(cards) - 1) / 2)
-        place = splits.get_indexer(card.index.get_level_values("split"))
         accuracy = card["track_accuracy"]
         below = accuracy - card["track_low"]
         above = card["track_high"] - accuracy
         ax.errorbar(
-            place + offset,
+            card["place"] + offset,
             accuracy,
             [below, above],
             capsize=3,
             label=name,
             fmt="os^Dv"[number % 5],
             color=COLOURS.get(name, f"C{number}"),
-        )
-        label = None if number else "most frequent genre"
-        ax.hlines(
-            card["majority"],
-            place - 0.3,
-            place + 0.3,
-            color="0.6",
-            linestyle=":",
-            label=label,
         )
     _name_ticks(ax.xaxis, [str(split).replace("_", "\n") for split in splits])
     ax.set(xlabel="what the split keeps together", ylabel="accuracy by track")
@@ -537,72 +495,6 @@ def genre_over_time(
     return ax
 
 
-def _lower_part(ax: Axes, _: object) -> Bbox:
-    """Compute where Axes are if they leave room for a waveform above."""
-    left, bottom, width, height = ax.get_position(original=True).bounds
-    return Bbox.from_bounds(left, bottom, width, height / 1.57)
-
-
-def architecture(model: "keras.Model | Classifier", *, ax: Axes | None = None) -> Axes:
-    """Draw the layers of a model, with output shapes and numbers of parameters.
-
-    Parameters
-    ----------
-    model : keras.Model or Classifier
-        A sequential model, or a `gtzan_mfcc.predict.Classifier` with one.
-    ax : matplotlib Axes, optional
-        Where to draw; a new one by default.
-
-    Returns
-    -------
-    ax : matplotlib Axes
-
-    See Also
-    --------
-    Notebook ``1_features_ann`` introduces this plot.
-
-    Examples
-    --------
-    >>> from gtzan_mfcc import models
-    >>> ax = architecture(models.cnn())
-    >>> plt.close()
-    """
-    network = getattr(model, "network", model)
-    names = ["input"]
-    shapes = [network.input_shape]
-    counts = [0]
-    for layer in network.layers:
-        # Not every model has a layer for its input.
-        if type(layer).__name__ != "InputLayer":
-            names.append(_describe(layer))
-            shapes.append(layer.output.shape)
-            counts.append(layer.count_params())
-    sizes = [" × ".join(map(str, shape[1:])) for shape in shapes]
-    rows = [(size, f"{count:,}") for size, count in zip(sizes, counts)]
-    names.append("in all")
-    rows.append(("", f"{network.count_params():,}"))
-    ax = _axes(ax, (7, 0.35 * (len(rows) + 1)))
-    ax.table(
-        rows,
-        rowLabels=names,
-        rowLoc="left",
-        colLabels=["output shape", "parameters"],
-        colLoc="right",
-        edges="horizontal",
-        bbox=(0.35, 0, 0.65, 1),
-    )
-    ax.axis("off")
-    return ax
-
-
-def _describe(layer: "keras.layers.Layer") -> str:
-    """Describe a layer by its type and its main settings."""
-    config = layer.get_config()
-    keys = ("filters", "units", "rate", "kernel_size", "pool_size", "activation")
-    settings = [str(config[key]) for key in keys if config.get(key)]
-    return " ".join([type(layer).__name__, *settings])
-
-
 def annotate_corpus(ax: Axes, corpus: str) -> Axes:
     """Write the name of the corpus on the figure.
 
@@ -641,13 +533,41 @@ def annotate_corpus(ax: Axes, corpus: str) -> Axes:
     return ax
 
 
-def _axes(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
+def _axes(ax, figsize):
+    """Return the Axes given, or those of a new figure."""
     if ax is None:
         _, ax = plt.subplots(figsize=figsize, layout="constrained")
     return ax
 
 
-def _name_ticks(axis: Axis, names: Iterable[Hashable], *, first: float = 0) -> None:
+def _heatmap(ax, shares, numbers, *, label, lowest=0):
+    """Draw a table of shares as colours from `lowest` to 1, with numbers on them."""
+    is_count = numbers.to_numpy().dtype.kind == "i"
+    sns.heatmap(
+        shares,
+        vmin=lowest,
+        vmax=1,
+        cmap=COUNT_MAP,
+        annot=numbers,
+        fmt="d" if is_count else ".2f",
+        linewidths=0.5,
+        cbar_kws={"label": label},
+        # seaborn would read a name between two dollar signs as a formula.
+        xticklabels=False,
+        yticklabels=False,
+        ax=ax,
+    )
+    _name_ticks(ax.xaxis, shares.columns, first=0.5)
+    _name_ticks(ax.yaxis, shares.index, first=0.5)
+
+
+def _lower_part(ax, _):
+    """Return where Axes are if they leave room for a waveform above (a Bbox)."""
+    left, bottom, width, height = ax.get_position(original=True).bounds
+    return Bbox.from_bounds(left, bottom, width, height / 1.57)
+
+
+def _name_ticks(axis, names, *, first=0):
     """Name the ticks `first`, `first` + 1, ... in plain text, dollar signs included."""
     labels = [str(name) for name in names]
     axis.set_ticks(first + np.arange(len(labels)), labels, parse_math=False)

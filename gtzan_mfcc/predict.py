@@ -1,15 +1,13 @@
 """Predict the genre of songs, over time and as a whole; save and load models."""
 
 import dataclasses
-import json
 import os
-import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from threading import Lock
 from typing import BinaryIO
 
@@ -38,13 +36,14 @@ def check_genres(genres: Sequence[str]) -> None:
 
     Parameters
     ----------
-    genres : sequence of str
+    genres : list or tuple of str
         Names of the genres.
 
     Raises
     ------
     ModelError
-        If there are fewer than two, if two are the same, or if one is not text.
+        If there are fewer than two, if two are the same, if one is not text, or if they
+        are not in a list or tuple, which has an order.
 
     See Also
     --------
@@ -54,16 +53,12 @@ def check_genres(genres: Sequence[str]) -> None:
     --------
     >>> check_genres(["jazz", "rock"])
     """
-    if not isinstance(genres, (list, tuple)):
-        found = f"the genres are a {type(genres).__name__}"
-        raise ModelError(f"{found}; give a list, in the order of the labels.")
-    shown = ", ".join(map(str, genres))
-    if not all(isinstance(genre, str) for genre in genres):
-        raise ModelError(f"the genres are {shown}; they must be text.")
-    if len(genres) < 2:
-        raise ModelError(f"{shown} is the only class; two are needed.")
-    if len(set(genres)) < len(genres):
-        raise ModelError(f"the genres are {shown}; two have the same name.")
+    names = {genre for genre in genres if isinstance(genre, str)}
+    if not isinstance(genres, list | tuple) or len(names) < max(2, len(genres)):
+        raise ModelError(
+            f"the genres are {genres}; give a list of two or more different names, in "
+            "the order of the labels."
+        )
 
 
 @keras.saving.register_keras_serializable(package="gtzan_mfcc")
@@ -109,12 +104,8 @@ class Classifier(keras.Model):
     ) -> None:
         super().__init__()
         check_genres(genres)
-        if not isinstance(settings, Settings):
-            found = f"the settings are {settings!r}"
-            raise ModelError(f"{found}; give those of the MFCCs, features.Settings().")
-        # A network that is not built, or a scikit-learn model, has no shapes.
-        takes = getattr(network, "input_shape", None)
-        gives = getattr(network, "output_shape", None)
+        takes = network.input_shape
+        gives = network.output_shape
         needs = (None, settings.frames, settings.n_mfcc)
         if takes not in (needs, (*needs, 1)) or gives != (None, len(genres)):
             raise ModelError(
@@ -148,7 +139,7 @@ class Classifier(keras.Model):
         Raises
         ------
         ModelError
-            If the output of the network is not a probability distribution.
+            If the output of the network is not probabilities.
         """
         x = features.mfcc(segments, self.settings)
         # Pad to the usual number of rows: Keras compiles the network for each number.
@@ -161,6 +152,7 @@ class Classifier(keras.Model):
 
     def save(self, filepath: str | Path, overwrite: bool = True) -> None:
         """Write the classifier to a file, ``NAME.keras``."""
+        # Keras would write other formats, which `load_model` refuses.
         if Path(filepath).suffix != ".keras":
             raise ModelError(f"{filepath}: name a file NAME.keras.")
         super().save(filepath, overwrite=overwrite)
@@ -282,11 +274,8 @@ def predict(
         If the song cannot be read, or is shorter than a sixth of a segment. The message
         names the file.
     ModelError
-        If `model` cannot predict songs, or predicts no probabilities.
-    TypeError
-        If `song` is something else.
-    ValueError
-        If `hop_seconds` is more than a segment, or less than one sample.
+        If the model predicts no probabilities; or if `hop_seconds` is more than a
+        segment, or less than one sample.
 
     See Also
     --------
@@ -300,68 +289,45 @@ def predict(
     >>> prediction.over_time.index.to_list()
     [(0.0, 3.0), (2.0, 5.0), (4.0, 7.0)]
     """
-    if not all(
-        hasattr(model, name) for name in ("genres", "settings", "predict_proba")
-    ):
-        raise ModelError(
-            f"{type(model).__name__} lacks genres, settings or predict_proba; take "
-            "predict.Classifier(network, genres, settings), or see RECIPES.md."
-        )
     settings = model.settings
     rate = settings.sample_rate
     if hop_seconds is None:
         hop_seconds = settings.seconds
     if not 1 / rate <= hop_seconds <= settings.seconds:
-        raise ValueError(
+        raise ModelError(
             f"hop_seconds is {hop_seconds}; take up to {settings.seconds}."
         )
     step = round(hop_seconds * rate)
-    n_samples = 0
-    energy = 0.0
-
-    def measured() -> Iterator[np.ndarray]:
-        nonlocal n_samples, energy
-        for piece in _pieces(song, sample_rate, rate):
-            n_samples += len(piece)
-            energy += np.sum(np.square(piece, dtype=float))
-            yield piece
-
-    name = f"{Path(song)}: " if isinstance(song, str | os.PathLike) else ""
-    shortest = settings.shortest_segment
+    if isinstance(song, np.ndarray):
+        native = rate if sample_rate is None else sample_rate
+        signal = _Measured([audio.convert(song, native, rate)])
+    else:
+        signal = _Measured(audio.blocks(song, sample_rate=rate))
+    name = f"{Path(song)}: " if isinstance(song, str | Path) else ""
     batches = []
     try:
         for batch in audio.segments(
-            measured(), settings.segment_length, step=step, shortest=shortest
+            signal,
+            settings.segment_length,
+            step=step,
+            shortest=settings.shortest_segment,
         ):
             batches.append(model.predict_proba(batch))
     except AudioError as error:
         raise AudioError(name + str(error).removeprefix(name)) from error
     probabilities = np.concatenate(batches).astype(float)
-    check_probabilities(probabilities, len(model.genres))
+    check_probabilities(probabilities, len(model.genres))  # of a model of any kind
     start = np.arange(len(probabilities)) * step
-    end = np.minimum(start + settings.segment_length, n_samples)
+    end = np.minimum(start + settings.segment_length, signal.n_samples)
     times = pd.MultiIndex.from_arrays(
         [start / rate, end / rate], names=["start", "end"]
     )
     return Prediction(
         pd.DataFrame(probabilities, times, model.genres),
-        seconds=n_samples / rate,
-        padded=n_samples < shortest,
+        seconds=signal.n_samples / rate,
+        padded=signal.n_samples < settings.shortest_segment,
         # 60 dB below full scale; quiet music is about 40 dB below.
-        silent=bool(energy < 1e-6 * n_samples),
-    )
-
-
-def _pieces(song: Song, sample_rate: int | None, wanted: int) -> Iterable[np.ndarray]:
-    """Read a song at the sample rate `wanted`; `sample_rate` is that of a signal."""
-    if isinstance(song, np.ndarray):
-        native = wanted if sample_rate is None else sample_rate
-        return [audio.convert(song, native, wanted)]
-    if isinstance(song, str | os.PathLike | bytes) or hasattr(song, "read"):
-        return audio.blocks(song, sample_rate=wanted)
-    raise TypeError(
-        "a song is a path, an open file, bytes or an array; for several songs, call "
-        "predict_files."
+        silent=bool(signal.energy < 1e-6 * signal.n_samples),
     )
 
 
@@ -394,7 +360,7 @@ def predict_files(
 
     Raises
     ------
-    ModelError, ValueError
+    ModelError
         As for `predict`.
 
     Notes
@@ -412,10 +378,11 @@ def predict_files(
     ...     print(type(result).__name__, "for", file)
     AudioError for missing.wav
     """
-    if isinstance(files, (str, bytes)):
+
+    if isinstance(files, str | bytes):
         raise TypeError("files are a list or another iterable; predict takes one song.")
 
-    def attempt(file: Song) -> Prediction | AudioError:
+    def attempt(file):
         try:
             return predict(file, model, hop_seconds=hop_seconds)
         except AudioError as error:
@@ -425,8 +392,6 @@ def predict_files(
     n_threads = joblib.effective_n_jobs(n_jobs)
     pool = ThreadPoolExecutor(n_threads)
     started = deque()
-    # Python crashes if it exits while TensorFlow runs, so wait for songs that run.
-    wait = True
     try:
         for file in files:
             started.append((file, pool.submit(attempt, file)))
@@ -435,11 +400,9 @@ def predict_files(
                 yield first, result.result()
         for file, result in started:
             yield file, result.result()
-    except KeyboardInterrupt:
-        wait = False  # The command exits at once, without Python's own exit.
-        raise
     finally:
-        pool.shutdown(wait, cancel_futures=True)
+        # Songs that run go on, and Python waits for them when it exits.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def load_model(path: str | Path) -> Classifier:
@@ -480,26 +443,17 @@ def load_model(path: str | Path) -> Classifier:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds of errors for a damaged file.
-        reason = str(error).rpartition("Exception encountered: ")[2]
-        reason = " ".join(reason.split())[:300]
+        reason = shorten(str(error).rpartition("Exception encountered: ")[2], 300)
         raise ModelError(
-            f"{path}: not a model that can be loaded. {_versions(path)}"
-            f"{type(error).__name__}: {reason}"
+            f"{path}: not a model that Keras {keras.__version__} can load; if a newer "
+            f"Keras wrote it, update Keras. {type(error).__name__}: {reason}"
         ) from error
     if not isinstance(model, Classifier):
-        found = f"a {type(model).__name__}, which has no names of genres"
-        raise ModelError(f"{path}: {found}; save a predict.Classifier of it.")
+        raise ModelError(
+            f"{path}: a {type(model).__name__}, which has no names of genres; save a "
+            "predict.Classifier of it."
+        )
     return model
-
-
-def _versions(path: str | Path) -> str:
-    """Say which Keras wrote a file, and which one is installed."""
-    with suppress(Exception), zipfile.ZipFile(path) as archive:
-        written = json.loads(archive.read("metadata.json"))["keras_version"]
-        if written != keras.__version__:
-            installed = f"Keras {keras.__version__} is installed"
-            return f"Keras {written} wrote it, and {installed}; an older one may fail. "
-    return ""
 
 
 def load_pretrained() -> Classifier:
@@ -520,3 +474,18 @@ def load_pretrained() -> Classifier:
     20
     """
     return load_model(PRETRAINED)
+
+
+class _Measured:
+    """The pieces of a signal; measures their length and energy while they are read."""
+
+    def __init__(self, pieces):
+        self.pieces = pieces
+        self.n_samples = 0
+        self.energy = 0.0
+
+    def __iter__(self):
+        for piece in self.pieces:
+            self.n_samples += len(piece)
+            self.energy += np.sum(np.square(piece, dtype=float))
+            yield piece

@@ -2,8 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Iterable
 from fractions import Fraction
+from functools import reduce
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,6 @@ from sklearn.model_selection import (
     StratifiedKFold,
     train_test_split,
 )
-from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
 
 PARTS = ("train", "valid", "test")
 """Parts of the fault-filtered partition."""
@@ -51,7 +49,7 @@ def split(
     Raises
     ------
     ValueError
-        If there is no such column, `test_size` is out of range, or there are too few
+        If there is no column `by`, `test_size` is out of range, or there are too few
         groups.
 
     See Also
@@ -74,12 +72,10 @@ def split(
     # A share below 1/10 or above 9/10 needs more folds.
     most_folds = max(10, math.ceil(1 / min(test_size, 1 - test_size)))
     share = Fraction(test_size).limit_denominator(most_folds)
-    train = np.arange(len(table))
-    test = []
     all_folds = folds(table, by, n_folds=share.denominator, seed=seed)
-    for train_of_fold, test_of_fold in all_folds[: share.numerator]:
-        train = np.intersect1d(train, train_of_fold)
-        test = np.union1d(test, test_of_fold).astype(int)
+    chosen = all_folds[: share.numerator]
+    train = reduce(np.intersect1d, [train for train, _ in chosen])
+    test = np.sort(np.concatenate([test for _, test in chosen]))
     return train, test
 
 
@@ -122,8 +118,10 @@ def folds(
     Raises
     ------
     ValueError
-        If there is no such column, there are fewer groups than folds, or a test set
+        If there is no column `by`, there are fewer groups than folds, or a test set
         would be empty.
+    KeyError
+        If there is no column ``genre`` or ``track``.
 
     Warns
     -----
@@ -143,35 +141,39 @@ def folds(
     [2 3] [0 1]
     [0 1] [2 3]
     """
-    _check_column(table, "genre")
     genres = np.array([str(genre) for genre in table["genre"]], dtype=object)
     if by == "segment":
         splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
         return list(splitter.split(genres, genres))
-    groups = group(table, by)
-    of_genre = {genre: set(groups[genres == genre]) for genre in np.unique(genres)}
-    single = [genre for genre, names in of_genre.items() if len(names) == 1]
-    if single:
-        found = f"{', '.join(single)}: only one {by}"
-        warnings.warn(f"{found}; its tracks are used for training only.", stacklevel=2)
+    groups = pd.Series(group(table, by), dtype=object)
+    n_groups = groups.groupby(genres).nunique()
+    single = n_groups.index[n_groups == 1]
+    if len(single):
+        warnings.warn(
+            f"{', '.join(single)}: only one {by}; its tracks are used for training "
+            "only.",
+            stacklevel=2,
+        )
     # The tracks of such a group in other genres are not tested, either.
-    untested = set().union(*(of_genre[genre] for genre in single))
-    testable = np.flatnonzero([name not in untested for name in groups])
+    untested = groups[np.isin(genres, single)]
+    testable = np.flatnonzero(~groups.isin(untested))
+    genres = genres[testable]
+    groups = groups[testable]
     if fewer:
-        sizes = [len(names - untested) for names in of_genre.values()]
-        n_folds = min([n_folds, *(size for size in sizes if size > 1)])
-    n_testable = len(set(groups[testable]))
-    if n_testable < n_folds:
-        raise ValueError(f"{n_testable} {by}s, but {n_folds} folds need {n_folds}.")
+        n_groups = groups.groupby(genres).nunique()
+        n_folds = min([n_folds, *n_groups[n_groups > 1]])
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     result = []
-    for _, test in splitter.split(testable, genres[testable], groups[testable]):
+    for _, test in splitter.split(testable, genres, groups):
         rows = testable[test]
         train = np.setdiff1d(np.arange(len(table)), rows)
-        result.append((train, _originals(table, rows)))
-    if not all(len(test) for _, test in result):
-        found = f"a test set of the {n_folds} folds by {by} is empty"
-        raise ValueError(f"{found}; take fewer folds, or another seed.")
+        test = _originals(table, rows)
+        if not len(test):
+            raise ValueError(
+                f"a test set of the {n_folds} folds by {by} is empty; take fewer "
+                "folds, or another seed."
+            )
+        result.append((train, test))
     return result
 
 
@@ -196,7 +198,7 @@ def fault_filtered(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndar
     Raises
     ------
     ValueError
-        If one of the three parts would be empty.
+        If there is no such column, or one of the three parts would be empty.
 
     See Also
     --------
@@ -209,15 +211,15 @@ def fault_filtered(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndar
     [443, 197, 290]
     """
     _check_column(table, "fault_filtered")
-    train, valid, test = (
-        np.flatnonzero(table["fault_filtered"].isin([part])) for part in PARTS
-    )
-    if not (len(train) and len(valid) and len(test)):
-        counts = f"{len(train)} rows to train, {len(valid)} to validate"
-        raise ValueError(
-            f"the column fault_filtered names {counts} and {len(test)} to test; "
-            "each part needs some."
-        )
+    parts = []
+    for part in PARTS:
+        rows = np.flatnonzero(table["fault_filtered"].isin([part]))
+        if not len(rows):
+            raise ValueError(
+                f"no row has {part} in the column fault_filtered; each part needs some."
+            )
+        parts.append(rows)
+    train, valid, test = parts
     return train, _originals(table, valid), _originals(table, test)
 
 
@@ -257,86 +259,35 @@ def group(table: pd.DataFrame, by: str) -> np.ndarray:
     ['Queen', 'Queen', 'c']
     """
     _check_column(table, by)
-    tracks = table["track"].to_list()
-    named = [
+    tracks = table["track"]
+    names = [
         str(track if pd.isna(name) else name) for track, name in zip(tracks, table[by])
     ]
     if "replica_of" in table:
-        named = _merge_replicas(named, tracks, table["replica_of"])
-    return np.array(named, dtype=object)
+        names = _merge_replicas(names, tracks, table["replica_of"])
+    return np.array(names, dtype=object)
 
 
-def _merge_replicas(
-    named: list[str], tracks: list[str], originals: Iterable[str | None]
-) -> list[str]:
-    """Link each track with its group and its original; name groups by their first."""
-    linked = DisjointSet()
-    for name, track, original in set(zip(named, tracks, originals)):
-        nodes = [("group", name), ("track", str(track))]
-        if pd.notna(original):
-            if isinstance(original, float) and original.is_integer():
-                original = int(original)  # A column of numbers with gaps has floats.
-            nodes.append(("track", str(original)))
-        for node in nodes:
-            linked.add(node)
-            linked.merge(nodes[0], node)
-    first = {}
-    for name in set(named):
-        joined = linked.subset(("group", name))
-        first[name] = min(other for kind, other in joined if kind == "group")
-    return [first[name] for name in named]
+def _merge_replicas(names, tracks, originals):
+    """Merge the groups of a track and its original; name them by the first name."""
+    # A column of numbers with gaps has 1.0 for track 1.
+    originals = originals.convert_dtypes()
+    groups = DisjointSet(names)
+    group_of = {}
+    for name, track, original in set(zip(names, tracks, originals)):
+        for known in (track, original):
+            if pd.notna(known):
+                groups.merge(name, group_of.setdefault(str(known), name))
+    first = {name: min(groups.subset(name)) for name in set(names)}
+    return [first[name] for name in names]
 
 
-def find_replicas(
-    x: np.ndarray, table: pd.DataFrame, *, limit: float = 0.25
-) -> pd.Series:
-    """Find recordings that are in a corpus twice, by equal or nearly equal features.
-
-    Of the 20 known pairs among 493 tracks of GTZAN, it finds 12, and no false pair. The
-    other pairs start at different positions in the recording (notebook 6).
-
-    Parameters
-    ----------
-    x : np.ndarray [shape=(n, n_features)]
-        Features of each row, such as those of `gtzan_mfcc.features.mfcc_statistics`.
-    table : pd.DataFrame
-        The track of each row, in the column ``track``.
-    limit : float
-        Maximum distance of two tracks: the root mean square, over the features, of the
-        difference of their means, in standard deviations over all tracks.
-
-    Returns
-    -------
-    replica_of : pd.Series
-        For each track with an earlier replica, the first one; indexed by track. Map it
-        to a column ``replica_of`` for `folds`.
-
-    See Also
-    --------
-    Notebook ``6_leakage`` introduces this helper.
-
-    Examples
-    --------
-    >>> x = np.array([[0.0, 1.0], [9.0, 2.0], [0.0, 1.0]])
-    >>> find_replicas(x, pd.DataFrame({"track": [*"abc"]})).to_dict()
-    {'c': 'a'}
-    """
-    means = pd.DataFrame(x).groupby(table["track"].astype(object).to_numpy()).mean()
-    scaled = StandardScaler().fit_transform(means)
-    radius = limit * np.sqrt(means.shape[1])
-    near = NearestNeighbors(radius=radius).fit(scaled).radius_neighbors_graph()
-    first, second = near.nonzero()
-    pairs = pd.Series(means.index[second], means.index[first], name="replica_of")
-    pairs = pairs[pairs < pairs.index]
-    return pairs.rename_axis("track").groupby("track").min()
-
-
-def _check_column(table: pd.DataFrame, name: str) -> None:
+def _check_column(table, name):
     if name not in table:
         raise ValueError(f"no column {name!r}; there are {', '.join(map(str, table))}.")
 
 
-def _originals(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+def _originals(table, rows):
     if "augmentation" not in table:
         return rows
     return rows[(table["augmentation"].iloc[rows] == "original").to_numpy()]

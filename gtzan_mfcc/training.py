@@ -138,9 +138,8 @@ def fit_network(
         with the shape of a row, the number of genres, and ``seed`` by name if it has
         such a parameter.
 
-        Or a Keras model, which is copied and not changed. The copy has new weights.
-        Layers without weights to train, such as frozen ones, keep theirs. A layer that
-        learns from data by ``adapt`` is adapted to the training set.
+        Or a Keras model, which is copied with new weights, and not changed. It must not
+        have weights that are not trained, such as frozen or adapted layers.
     standardise : bool
         Also pass ``mean`` and ``variance`` of the rows to the function.
     epochs, batch_size, learning_rate
@@ -151,13 +150,16 @@ def fit_network(
     Returns
     -------
     model : keras.Model
-        Its output is one probability per genre.
+        Trained; its outputs are probabilities.
 
     Raises
     ------
     ModelError
-        If the output of the network is not one probability per genre, or if a Keras
-        model cannot be copied without a loss.
+        If the outputs of the network are not probabilities, or if a Keras model has
+        weights that are not trained.
+    ValueError
+        If the network has fewer outputs than genres, or if `standardise` is given with
+        a Keras model.
 
     See Also
     --------
@@ -171,21 +173,19 @@ def fit_network(
     (None, 2)
     """
     x = segments.x
-    n_genres = len(segments.genres)
     keras.utils.set_random_seed(seed)
     if isinstance(network, keras.Model):
         if standardise:
-            raise ValueError("standardise is for functions; add a Normalization layer.")
-        model = _untrained(network, x)
-    elif standardise:
-        mean = x.mean(axis=0)
-        variance = x.var(axis=0)
-        network = partial(network, mean=mean, variance=variance)
-    if not isinstance(network, keras.Model):
+            raise ValueError("standardise needs a function that builds the network.")
+        model = _clone(network)
+    else:
+        if standardise:
+            mean = x.mean(axis=0)
+            variance = x.var(axis=0)
+            network = partial(network, mean=mean, variance=variance)
         if "seed" in inspect.signature(network).parameters:
             network = partial(network, seed=seed)
-        model = network(*x.shape[1:], n_genres)
-    models.check_probabilities(keras.ops.convert_to_numpy(model(x[:1])), n_genres)
+        model = network(*x.shape[1:], len(segments.genres))
     fit(
         model,
         x,
@@ -196,53 +196,6 @@ def fit_network(
         seed=seed,
     )
     return model
-
-
-def _untrained(model: keras.Model, x: np.ndarray) -> keras.Model:
-    """Copy a Keras model with new weights, as `fit_network` describes."""
-    copy = keras.models.clone_model(model)
-    copy(x[:1])  # A model without an Input layer has no weights before its first call.
-    for old, new in zip(_layers(model), _layers(copy), strict=True):
-        if not old.weights:
-            continue
-        if hasattr(old, "adapt"):
-            _adapt(new, copy, x)
-        elif not old.trainable_weights:
-            new.set_weights(old.get_weights())
-        elif not isinstance(old, keras.layers.BatchNormalization):
-            _check_same(old, new)
-    return copy
-
-
-def _check_same(old: keras.Layer, new: keras.Layer) -> None:
-    """Raise an error if weights that are not trained differ."""
-    for before, after in zip(old.non_trainable_weights, new.non_trainable_weights):
-        before = keras.ops.convert_to_numpy(before)
-        after = keras.ops.convert_to_numpy(after)
-        if not np.array_equal(before, after):
-            raise models.ModelError(
-                f"layer {old.name} has weights that are not trained, and that a copy "
-                "would lose; pass a function that builds the network."
-            )
-
-
-def _layers(model: keras.Model) -> list[keras.Layer]:
-    """List the layers of a model, and of the models in it."""
-    layers = []
-    for layer in model.layers:
-        layers += _layers(layer) if isinstance(layer, keras.Model) else [layer]
-    return layers
-
-
-def _adapt(layer: keras.Layer, model: keras.Model, x: np.ndarray) -> None:
-    """Adapt a layer of `model` to its input, where `x` is the input of the model."""
-    if layer not in model.layers or not model.inputs:
-        raise models.ModelError(
-            f"layer {layer.name} is in a part of the model, so it cannot be adapted; "
-            "put it into the outer model, or pass a function that builds the network."
-        )
-    before = keras.Model(model.inputs, layer.input)
-    layer.adapt(before.predict(x, verbose=0))
 
 
 def fit_svm(segments: Segments, *, c: float = 10.0) -> Pipeline:
@@ -349,7 +302,21 @@ def fit_statistics_mlp(
     return models.average(statistics, networks)
 
 
-def _balanced_weights(track: pd.Series, labels: np.ndarray) -> np.ndarray:
+def _clone(model):
+    """Copy a Keras model with new weights; refuse one of which a copy would lose more.
+
+    The averages of a BatchNormalization are made anew by the training.
+    """
+    for weight in model.non_trainable_weights:
+        if weight.name not in ("moving_mean", "moving_variance"):
+            raise models.ModelError(
+                f"{weight.path} is not trained, and a copy of the model would lose it; "
+                "pass a function that builds the network."
+            )
+    return keras.models.clone_model(model)
+
+
+def _balanced_weights(track, labels):
     """Weigh rows so that all genres count the same, and all tracks of a genre, too."""
     # All rows of a track together count 1.
     weight = 1 / track.map(track.value_counts()).to_numpy(float)

@@ -1,12 +1,11 @@
 """Cross-validation of any model, and a report card of it under several splits."""
 
-import inspect
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from numbers import Integral
+from inspect import signature
 from pathlib import Path
 
 import joblib
@@ -28,6 +27,25 @@ SPLITS = ("segment", "track", "artist", "fault_filtered")
 _MODULES = "extraction features models training validation"
 _PACKAGES = "numpy pandas scikit-learn scipy"
 
+_COLUMNS = [
+    "segment_accuracy",
+    "segment_low",
+    "segment_high",
+    "track_accuracy",
+    "track_low",
+    "track_high",
+    "least",
+    "greatest",
+    "balanced_accuracy",
+    "macro_f1",
+    "majority",
+    "genres",
+    "tracks",
+    "groups",
+    "segments",
+    "remark",
+]
+
 _MODEL = """model : function, scikit-learn classifier or Keras model
         - a function that trains a model on the segments that it gets, and returns it:
           one of `gtzan_mfcc.training`, a ``functools.partial`` of one, or your own. The
@@ -35,7 +53,7 @@ _MODEL = """model : function, scikit-learn classifier or Keras model
         - a function that builds a network, such as `gtzan_mfcc.models.cnn`; it has a
           parameter ``n_genres``
         - a scikit-learn classifier, which is cloned for each training
-        - a Keras model, whose layers get new weights for each training
+        - a Keras model, which is copied with new weights for each training
 
         Networks are trained by `gtzan_mfcc.training.fit_network` with its
         defaults."""
@@ -43,8 +61,8 @@ _MODEL = """model : function, scikit-learn classifier or Keras model
 _CACHE = """cache : str or Path, optional
         A folder to keep the predictions of each fold; None keeps nothing. They are used
         again only if the segments, the fold, the model with its settings, the code of
-        this package and the packages are the same. What your own functions train is not
-        kept. An interrupted run continues where it stopped.
+        this package and the packages are the same. What your own functions or Keras
+        models predict is not kept. An interrupted run continues where it stopped.
     progress : bool
         Show a progress bar."""
 
@@ -84,8 +102,8 @@ def cross_validate(
     CacheError
         If `cache` cannot be written to; finished results are kept.
     ValueError
-        If `model` cannot be trained, or a network does not give one probability per
-        genre.
+        If a network does not give one probability per genre, or a classifier has
+        classes that are not genres.
 
     See Also
     --------
@@ -103,132 +121,25 @@ def cross_validate(
     """
     fit_model = _fit_function(model, seed)
     key = None if cache is None else _key(fit_model, segments)
-    tables = []
-    probabilities = []
-    runs = []
+    predictions = []
     for number, (train, test) in enumerate(bar(folds, "fold", progress)):
-        file = None
+        result = None
         if key is not None:
             name = digest([key, np.asarray(train).tolist(), np.asarray(test).tolist()])
             file = Path(cache) / "folds" / f"{name}.npz"
-        of_fold, seconds = _kept(file)
-        if of_fold is None:
-            started = time.perf_counter()
-            trained = fit_model(segments.select(train))
-            seconds = round(time.perf_counter() - started, 2)
-            of_fold = _probabilities(trained, segments.select(test))
-            if file is not None:
+            result = _kept(file)
+        if result is None:
+            result = _train_and_test(fit_model, segments, train, test)
+            if key is not None:
                 with writing_to(file.parent), temporary(file) as unfinished:
-                    np.savez(unfinished, probabilities=of_fold, fit_seconds=seconds)
-        tables.append(segments.table.iloc[test])
-        probabilities.append(pd.DataFrame(of_fold, columns=segments.genres))
-        run = {"fold": number, "fit_seconds": seconds}
-        runs.append(pd.DataFrame(run, index=range(len(of_fold))))
-    return Predictions(pd.concat(tables), pd.concat(probabilities), pd.concat(runs))
-
-
-def _kept(file: Path | None) -> tuple[np.ndarray | None, float]:
-    """Read the probabilities of a fold and its training time, if they are kept."""
-    if file is None or not file.is_file():
-        return None, 0.0
-    try:
-        with np.load(file) as kept:
-            return kept["probabilities"], float(kept["fit_seconds"])
-    except Exception:  # A damaged file raises errors of many kinds.
-        return None, 0.0
-
-
-def _fit_function(model: object, seed: int | None) -> Callable[[Segments], object]:
-    """Return a function of segments that trains the model."""
-    if hasattr(model, "get_params"):
-        classifier = clone(model)
-        if seed is not None:
-            names = classifier.get_params()
-            states = [name for name in names if name.endswith("random_state")]
-            classifier.set_params(**dict.fromkeys(states, seed))
-        return partial(_fit_classifier, classifier=classifier)
-    is_network = hasattr(model, "to_json")
-    if not is_network and not callable(model):
-        found = type(model).__name__
-        raise ValueError(f"a {found} cannot be trained; see the parameter model.")
-    if is_network or "n_genres" in inspect.signature(model).parameters:
-        from gtzan_mfcc.training import fit_network
-
-        model = partial(fit_network, network=model)
-    if seed is not None and "seed" in inspect.signature(model).parameters:
-        model = partial(model, seed=seed)
-    return model
-
-
-def _fit_classifier(segments: Segments, *, classifier: object) -> object:
-    return clone(classifier).fit(segments.x, segments.labels)
-
-
-def _probabilities(model: object, segments: Segments) -> np.ndarray:
-    """Predict probabilities; decision values or classes of classifiers without them."""
-    x = segments.x
-    genres = segments.genres
-    if not hasattr(model, "classes_"):
-        if hasattr(model, "predict_proba"):
-            probabilities = np.asarray(model.predict_proba(x))
-        elif hasattr(model, "predict") and not hasattr(model, "get_params"):
-            probabilities = np.asarray(model.predict(x, verbose=0))
-        else:
-            wanted = "return a Keras model or a scikit-learn classifier"
-            raise ValueError(
-                f"the function returns a {type(model).__name__}; {wanted}."
-            )
-        from gtzan_mfcc.models import check_probabilities
-
-        check_probabilities(probabilities, len(genres))
-        return probabilities
-    # A classifier has no column for genres that were not in its training set.
-    if hasattr(model, "predict_proba"):
-        missing = 0
-        values = model.predict_proba(x)
-    elif hasattr(model, "decision_function") and not _decides_by_pairs(model):
-        missing = -np.inf
-        values = model.decision_function(x)
-        if values.ndim == 1:  # as scikit-learn does for two classes
-            values = np.stack([-values, values], axis=1)
-    else:
-        missing = 0
-        values = np.equal.outer(model.predict(x), model.classes_)
-    by_genre = np.full((len(x), len(genres)), missing, dtype=float)
-    for column, label in enumerate(model.classes_):
-        # An own function may train on names in place of numbers.
-        name = genres[label] if label in range(len(genres)) else label
-        if name not in genres:
-            wanted = "train on segments.labels, or on names of genres"
-            raise ValueError(f"the model has the class {label!r}; {wanted}.")
-        by_genre[:, genres.index(name)] = values[:, column]
-    return by_genre
-
-
-def _decides_by_pairs(classifier: object) -> bool:
-    """Tell whether the decision values are of pairs of genres, as SVC has them."""
-    settings = getattr(classifier, "get_params", dict)()
-    names = [name for name in settings if name.endswith("decision_function_shape")]
-    return any(settings[name] == "ovo" for name in names)
-
-
-def _key(fit_model: Callable, segments: Segments) -> str | None:
-    """Hash what the predictions depend on, except the fold; None if unknown."""
-    try:
-        how = [identity(fit_model), code_of_modules(_MODULES)]
-    except UnknownCodeError:
-        return None
-    how.append(package_versions(_PACKAGES))
-    function = getattr(fit_model, "func", fit_model)
-    if function.__module__ == "gtzan_mfcc.training":
-        from gtzan_mfcc._keras import keras
-
-        # Not the version of a package, because TensorFlow has several packages.
-        backend = keras.backend.backend()
-        how.append([keras.__version__, backend, sys.modules[backend].__version__])
-        how.append([keras.config.floatx(), keras.config.dtype_policy().name])
-    how.append(joblib.hash(segments.x, coerce_mmap=True))
-    return digest([how, segments.table.to_dict("list"), segments.genres])
+                    np.savez(unfinished, **result)
+        table = segments.table.iloc[test]
+        probabilities = pd.DataFrame(result["probabilities"], columns=segments.genres)
+        runs = pd.DataFrame(index=table.index)
+        runs["fold"] = number
+        runs["fit_seconds"] = float(result["fit_seconds"])
+        predictions.append(Predictions(table, probabilities, runs))
+    return metrics.concatenate(predictions)
 
 
 @fill_in(model=_MODEL, cache=_CACHE)
@@ -280,7 +191,7 @@ def report_card(
     CacheError
         If `cache` cannot be written to; finished results are kept.
     ValueError
-        If a split is unknown, a row has no genre or occurs twice, or a track has
+        If a split is unknown, a row has no genre or is there twice, or a track has
         several genres; and as for `cross_validate`.
 
     See Also
@@ -300,110 +211,194 @@ def report_card(
     Name: track_accuracy, dtype: float64
     """
     by = [by] if isinstance(by, str) else list(by)
-    if isinstance(seeds, Integral):
-        raise ValueError(f"seeds is {seeds}; give a sequence, such as (0, 1, 2).")
     seeds = list(seeds)
-    if not by or not seeds:
-        raise ValueError("no split or no seed is given.")
-    unknown = set(by) - {*SPLITS, *segments.table} | {"leak"}.intersection(by)
-    if unknown:
-        there = ", ".join(map(str, [*SPLITS, *segments.table]))
-        raise ValueError(f"no split {sorted(unknown)}; there are {there}.")
-    _check_rows(segments.table, segments.genres)
+    known = {*SPLITS, *segments.table} - {"leak"}
+    if not known.issuperset(by):
+        raise ValueError(f"by is {by}; the splits are {sorted(known, key=str)}.")
+    _check_rows(segments)
     rows = {}
     predictions = {}
     for split in by:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
-                folds = [_folds(segments.table, split, n_folds, seed) for seed in seeds]
-            except ValueError as error:
-                rows[split] = {
-                    "track_accuracy": np.nan,
-                    "track_low": np.nan,
-                    "track_high": np.nan,
-                    "majority": np.nan,
-                    "remark": f"not tested: {error}",
-                }
-                continue
-        runs = []
-        for seed, of_seed in zip(seeds, folds):
-            run = cross_validate(
-                model, segments, of_seed, seed=seed, cache=cache, progress=progress
+        try:
+            folds, remark = _folds(segments.table, split, n_folds, seeds)
+        except ValueError as error:
+            rows[split] = {"remark": f"not tested: {error}"}
+            continue
+        of_seeds = []
+        for seed in seeds:
+            of_seed = cross_validate(
+                model,
+                segments,
+                folds[seed],
+                seed=seed,
+                cache=cache,
+                progress=progress,
             )
-            run.runs["seed"] = seed
-            runs.append(run)
-        predictions[split] = Predictions(
-            pd.concat([run.table for run in runs]),
-            pd.concat([run.probabilities for run in runs]),
-            pd.concat([run.runs for run in runs]),
-        )
-        rows[split] = _row(predictions[split])
-        remarks = [str(warning.message) for warning in caught]
-        remarks += _unknown_groups(segments.table, split)
-        rows[split]["remark"] = " ".join(dict.fromkeys(remarks))
+            of_seed.runs["seed"] = seed
+            of_seeds.append(of_seed)
+        predictions[split] = metrics.concatenate(of_seeds)
+        rows[split] = _row(predictions[split], remark)
     if {"segment", "artist"} <= predictions.keys():
-        fair = predictions["artist"]
-        leaky = predictions["segment"]
-        leaky = leaky.select(leaky.table["track"].isin(fair.table["track"]))
-        difference, low, high = metrics.paired_interval(leaky, fair, by="artist")
-        rows["leak"] = {
-            "track_accuracy": difference,
-            "track_low": low,
-            "track_high": high,
-            "tracks": fair.table["track"].nunique(),
-            "remark": "segment - artist",
-        }
-    card = pd.DataFrame.from_dict(rows, orient="index").rename_axis("split")
-    return card, predictions
+        rows["leak"] = _leak(predictions["segment"], predictions["artist"])
+    card = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=_COLUMNS)
+    return card.rename_axis("split"), predictions
 
 
-def _check_rows(table: pd.DataFrame, genres: list[str]) -> None:
-    """Raise an error if the rows cannot be tested."""
-    if len(genres) < 2:
-        raise ValueError(f"the only genre is {genres}; two are needed.")
+def _check_rows(segments):
+    """Raise an error if a row is there twice, or if a track has several genres."""
+    table = segments.table
     twice = table.duplicated(["track", "segment", "augmentation"])
     if twice.any():
-        track, segment = table.loc[twice.idxmax(), ["track", "segment"]]
-        needed = "number the segments of each track in the column segment"
-        raise ValueError(f"segment {segment} of {track} is there twice; {needed}.")
-    several = table.groupby("track")["genre"].nunique() > 1
-    if several.any():
-        raise ValueError(f"the track {several.idxmax()} has several genres.")
+        raise ValueError(
+            f"a segment of {table['track'][twice].iloc[0]} is there twice; number the "
+            "segments of each track in the column segment."
+        )
+    n_genres = pd.Series(segments.labels).groupby(table["track"]).nunique()
+    if n_genres.max() > 1:
+        raise ValueError(f"the track {n_genres.idxmax()} has several genres.")
 
 
-def _folds(
-    table: pd.DataFrame, split: str, n_folds: int, seed: int
-) -> list[splits.Split]:
+def _folds(table, split, n_folds, seeds):
+    """Make the folds of each seed, and say what they cannot test."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        folds = {seed: _folds_of_seed(table, split, n_folds, seed) for seed in seeds}
+    remarks = [str(warning.message) for warning in caught]
+    if split in table:
+        unknown = table[split].isna()
+        if unknown.any():
+            n_tracks = table["track"][unknown].nunique()
+            remarks.append(f"tracks without {split}: {n_tracks}.")
+        if unknown.all():
+            remarks.append(f"So the split keeps tracks apart, not {split}s.")
+    return folds, " ".join(dict.fromkeys(remarks))
+
+
+def _folds_of_seed(table, split, n_folds, seed):
     """Make folds whose test sets have only original segments."""
     if split == "fault_filtered":
         train, valid, test = splits.fault_filtered(table)
-        folds = [(np.concatenate([train, valid]), test)]
-    else:
-        folds = splits.folds(table, split, n_folds=n_folds, fewer=True, seed=seed)
+        return [(np.concatenate([train, valid]), test)]
+    folds = splits.folds(table, split, n_folds=n_folds, fewer=True, seed=seed)
     original = (table["augmentation"] == "original").to_numpy()
     return [(train, test[original[test]]) for train, test in folds]
 
 
-def _row(predictions: Predictions) -> dict:
-    """Compute a row of the report card."""
+def _row(predictions, remark):
+    """Make the row of a split in a report card."""
     by = "artist" if "artist" in predictions.table else "track"
     row = metrics.scores(predictions, by=by)
-    for level in ("segment", "track"):
-        low, high = row.pop(f"{level}_interval")
-        row[f"{level}_low"] = low
-        row[f"{level}_high"] = high
+    row["segment_low"], row["segment_high"] = row["segment_interval"]
+    row["track_low"], row["track_high"] = row["track_interval"]
+    row["remark"] = remark
     return row
 
 
-def _unknown_groups(table: pd.DataFrame, split: str) -> list[str]:
-    """Say of how many tracks the group is not known, such as the artist."""
-    if split not in table or split == "segment":
-        return []
-    missing = table[split].isna()
-    if not missing.any():
-        return []
-    remarks = [f"tracks without {split}: {table['track'][missing].nunique()}."]
-    if missing.all():
-        remarks.append(f"So the split keeps tracks apart, not {split}s.")
-    return remarks
+def _leak(leaky, fair):
+    """Make the row of the difference between two splits, on the tracks of both."""
+    both = leaky.select(leaky.table["track"].isin(fair.table["track"]))
+    difference, low, high = metrics.paired_interval(both, fair, by="artist")
+    return {
+        "track_accuracy": difference,
+        "track_low": low,
+        "track_high": high,
+        "tracks": fair.table["track"].nunique(),
+        "remark": "segment - artist",
+    }
+
+
+def _fit_function(model, seed):
+    """Return a function of segments that trains the model."""
+    if hasattr(model, "get_params"):
+        classifier = clone(model)
+        if seed is not None:
+            for name in model.get_params():
+                if name.endswith("random_state"):
+                    classifier.set_params(**{name: seed})
+        return partial(_fit_classifier, classifier=classifier)
+    if hasattr(model, "to_json") or "n_genres" in signature(model).parameters:
+        from gtzan_mfcc.training import fit_network
+
+        model = partial(fit_network, network=model)
+    if seed is not None and "seed" in signature(model).parameters:
+        model = partial(model, seed=seed)
+    return model
+
+
+def _fit_classifier(segments, *, classifier):
+    return clone(classifier).fit(segments.x, segments.labels)
+
+
+def _key(fit_model, segments):
+    """Hash what the predictions depend on, except the fold; None if unknown."""
+    try:
+        how = [identity(fit_model), code_of_modules(_MODULES)]
+    except UnknownCodeError:
+        return None
+    how.append(package_versions(_PACKAGES))
+    if getattr(fit_model, "func", None) is not _fit_classifier:
+        from gtzan_mfcc._keras import keras
+
+        # Not the version of a package, because TensorFlow has several packages.
+        backend = keras.backend.backend()
+        how += [keras.__version__, backend, sys.modules[backend].__version__]
+        how += [keras.config.floatx(), keras.config.dtype_policy().name]
+    how.append(joblib.hash(segments.x, coerce_mmap=True))
+    return digest([how, segments.table.to_dict("list"), segments.genres])
+
+
+def _kept(file):
+    """Read what was kept of a fold; None if there is nothing to read."""
+    try:
+        with np.load(file) as kept:
+            return dict(kept)
+    except Exception:  # A missing or damaged file raises errors of many kinds.
+        return None
+
+
+def _train_and_test(fit_model, segments, train, test):
+    """Train a model on some rows, and predict the probabilities of others."""
+    started = time.perf_counter()
+    trained = fit_model(segments.select(train))
+    seconds = round(time.perf_counter() - started, 2)
+    probabilities = _probabilities(trained, segments.select(test))
+    return {"probabilities": probabilities, "fit_seconds": seconds}
+
+
+def _probabilities(model, segments):
+    """Predict probabilities; decision values or classes of classifiers without them."""
+    x = segments.x
+    genres = segments.genres
+    if not hasattr(model, "classes_"):
+        from gtzan_mfcc.models import check_probabilities
+
+        probabilities = model.predict(x, verbose=0)
+        check_probabilities(probabilities, len(genres))
+        return probabilities
+    # For genres that were not in the training set.
+    missing = 0
+    if hasattr(model, "predict_proba"):
+        values = model.predict_proba(x)
+    elif hasattr(model, "decision_function") and not _decides_by_pairs(model):
+        missing = -np.inf
+        values = model.decision_function(x)
+        if values.ndim == 1:  # as scikit-learn does for two classes
+            values = np.stack([-values, values], axis=1)
+    else:
+        values = np.equal.outer(model.predict(x), model.classes_)
+    # An own function may train on names in place of numbers.
+    labels = dict(enumerate(genres))
+    names = [labels.get(label, label) for label in model.classes_]
+    unknown = set(names).difference(genres)
+    if unknown:
+        raise ValueError(
+            f"the model has the classes {', '.join(map(str, unknown))}, which are no "
+            "genres; train on segments.labels, or on names of genres."
+        )
+    by_genre = pd.DataFrame(values, columns=names, dtype=float)
+    return by_genre.reindex(columns=genres, fill_value=missing).to_numpy()
+
+
+def _decides_by_pairs(classifier):
+    """Tell whether decision values are of pairs of genres, as those of SVC may be."""
+    return "ovo" in map(str, classifier.get_params().values())

@@ -1,92 +1,42 @@
-"""Fill the tables of numbers in the Markdown pages from results.json; run in the project's folder.
+"""Fill the tables of numbers in the Markdown pages; run in the project's folder.
 
-A table stands between two lines, ``<!-- table: name -->`` and ``<!-- end -->``. Here are the rows
-of each. A field such as ``{card_svm_artist[track]}`` names an entry of results.json and one of its
-numbers; `shown` says how it is written. What is published elsewhere stands in the rows themselves.
+A table stands between two lines, ``<!-- table: name -->`` and ``<!-- end -->``. Below are the header
+and the rows of each. A field such as ``{card_svm_artist[track]}`` names an entry of results.json and
+one of its numbers; `shown` says how it is written. What others published stands in the rows.
 """
 
 import json
 import re
 from pathlib import Path
 
-from gtzan_mfcc import augmentation, dataset
-
 PAGES = ("README.md", "snapshots/README.md", "gtzan_mfcc/MODEL_CARD.md")
 
-# Names in a page, and in results.json.
-SPLITS = {
-    "segments at random": "segment",
-    "tracks apart": "track",
-    "artists apart": "artist",
-    "fault filtered": "fault_filtered",
-}
-CARDS = {"CNN, 13 MFCCs": "cnn", "SVM, 13 MFCCs": "svm", "MLP, 20 MFCCs": "mlp"}
-ON_FEATURES = {
-    "ANN, 57 features": "studys_ann",
-    "SVM, 57 features": "svm",
-    "logistic regression, 57 features": "logistic_regression",
-}
-CHOSEN = {"best of 24 settings on the validation part": "chosen_on_validation_part"}
-ROBUSTNESS = {
-    "CNN, no copies": "cnn",
-    "CNN, the study's copies": "cnn_study_s_copies",
-    "SVM, no copies": "svm",
-    "MLP, no copies": "mlp",
-    "MLP, `ROBUST` copies": "mlp_robust",
-}
-# Notebook 7 makes names of results so.
-SOUNDS = {name: re.sub(r"\W+", "_", name.lower()) for name in augmentation.DEGRADATIONS}
-
-NOTEBOOK_1 = "[1](notebooks/1_features_ann.ipynb)"
-NOTEBOOK_4 = "[4](notebooks/4_cnn_training.ipynb)"
-NOTEBOOK_6 = "[6](notebooks/6_leakage.ipynb)"
-PEERS = "[benchmark](tests/benchmarks/peers.py)"
-TRANSFER = "[published](https://github.com/jordipons/sklearn-audio-transfer-learning)"
-
-# Model, entry of results.json, published accuracy, notebook: the study's, and its split.
-STUDY = [
-    ("ANN, 57 features", "ann_features", "90 to 92 %", NOTEBOOK_1),
-    ("CNN, 13 MFCCs", "cnn_no_augmentation", "69 %", NOTEBOOK_4),
-    ("CNN with copies", "cnn_augmented", "94.19 %", NOTEBOOK_4),
-]
-
-# By name: the header, and the rows.
 TABLES = {
     "results": [
         "model | GTZAN | split | accuracy here | published | notebook or source",
-        *(
-            f"{model} | {{{entry}[corpus]}} | segments at random | {{{entry}[validation]}} |"
-            f" {published} | {notebook}"
-            for model, entry, published, notebook in STUDY
-        ),
-        *(
-            f"{model} | {{card_{key}_artist[corpus]}} | artists apart |"
-            f" {{card_{key}_artist[track]}} | | {NOTEBOOK_6}"
-            for model, key in CARDS.items()
-        ),
-        "CNN, mel spectrograms | {peers_mel_cnn[corpus]} | artists apart |"
-        f" {{peers_mel_cnn[track_accuracy]}} | | {PEERS}",
-        *(
-            f"{model} | {{features_{key}_{SPLITS[split]}[corpus]}} | {split} |"
-            f" {{features_{key}_{SPLITS[split]}[track]}} | | {NOTEBOOK_6}"
-            for split in ("artists apart", "fault filtered")
-            for model, key in ON_FEATURES.items()
-        ),
-        f"SVM, MFCCs | 1,000 tracks | fault filtered | | 53.4 % | {TRANSFER}",
-        f"SVM, VGGish | 1,000 tracks | fault filtered | | 77.6 % | {TRANSFER}",
+        "ANN, 57 features | {ann_features[corpus]} | segments at random | {ann_features[validation]} | 90 to 92 % | [1](notebooks/1_features_ann.ipynb)",
+        "CNN, 13 MFCCs | {cnn_no_augmentation[corpus]} | segments at random | {cnn_no_augmentation[validation]} | 69 % | [4](notebooks/4_cnn_training.ipynb)",
+        "CNN with copies | {cnn_augmented[corpus]} | segments at random | {cnn_augmented[validation]} | 94.19 % | [4](notebooks/4_cnn_training.ipynb)",
+        "CNN, 13 MFCCs | {card_cnn_artist[corpus]} | artists apart | {card_cnn_artist[track]} | | [6](notebooks/6_leakage.ipynb)",
+        "SVM, 13 MFCCs | {card_svm_artist[corpus]} | artists apart | {card_svm_artist[track]} | | [6](notebooks/6_leakage.ipynb)",
+        "MLP, 20 MFCCs | {card_mlp_artist[corpus]} | artists apart | {card_mlp_artist[track]} | | [6](notebooks/6_leakage.ipynb)",
+        "CNN, mel spectrograms | {peers_mel_cnn[corpus]} | artists apart | {peers_mel_cnn[track_accuracy]} | | [benchmark](tests/benchmarks/peers.py)",
+        "ANN, 57 features | {features_studys_ann_artist[corpus]} | artists apart | {features_studys_ann_artist[track]} | | [6](notebooks/6_leakage.ipynb)",
+        "SVM, 57 features | {features_svm_artist[corpus]} | artists apart | {features_svm_artist[track]} | | [6](notebooks/6_leakage.ipynb)",
+        "logistic regression, 57 features | {features_logistic_regression_artist[corpus]} | artists apart | {features_logistic_regression_artist[track]} | | [6](notebooks/6_leakage.ipynb)",
+        "ANN, 57 features | {features_studys_ann_fault_filtered[corpus]} | fault filtered | {features_studys_ann_fault_filtered[track]} | | [6](notebooks/6_leakage.ipynb)",
+        "SVM, 57 features | {features_svm_fault_filtered[corpus]} | fault filtered | {features_svm_fault_filtered[track]} | | [6](notebooks/6_leakage.ipynb)",
+        "logistic regression, 57 features | {features_logistic_regression_fault_filtered[corpus]} | fault filtered | {features_logistic_regression_fault_filtered[track]} | | [6](notebooks/6_leakage.ipynb)",
+        "SVM, MFCCs | 1,000 tracks | fault filtered | | 53.4 % | [published](https://github.com/jordipons/sklearn-audio-transfer-learning)",
+        "SVM, VGGish | 1,000 tracks | fault filtered | | 77.6 % | [published](https://github.com/jordipons/sklearn-audio-transfer-learning)",
     ],
     "speed": [
         "`extract_mfcc` and `predict` | measured on GTZAN",
-        "speed relative to the study's code | {extraction_ratio[speed_ratio]} times"
-        " ({extraction_ratio[slowest_ratio]} to {extraction_ratio[fastest_ratio]})",
+        "speed relative to the study's code | {extraction_ratio[speed_ratio]} times ({extraction_ratio[slowest_ratio]} to {extraction_ratio[fastest_ratio]})",
         "size of the result relative to the study's JSON | {extraction_ratio[share_of_bytes]}",
-        "time for each track, with 50 and with 1,000 tracks |"
-        " {extraction_growth[ms_a_track_at_50]} ms, {extraction_growth[ms_a_track_at_1000]} ms",
-        "memory, with 50 tracks, with 1,000, with one file of an hour |"
-        " {extraction_growth[peak_mb_at_50]} MB, {extraction_growth[peak_mb_at_1000]} MB,"
-        " {extraction_long[hour_file_peak_mb]} MB",
-        "`predict`, a song of 3 min and a file of an hour | {prediction_benchmark[mp3_seconds]} s,"
-        " {prediction_benchmark[hour_seconds]} s",
+        "time for each track, with 50 and with 1,000 tracks | {extraction_growth[ms_a_track_at_50]} ms, {extraction_growth[ms_a_track_at_1000]} ms",
+        "memory, with 50 tracks, with 1,000, with one file of an hour | {extraction_growth[peak_mb_at_50]} MB, {extraction_growth[peak_mb_at_1000]} MB, {extraction_long[hour_file_peak_mb]} MB",
+        "`predict`, a song of 3 min and a file of an hour | {prediction_benchmark[mp3_seconds]} s, {prediction_benchmark[hour_seconds]} s",
     ],
     "ann": [
         "segments at random, 75/25 | the study, 1,000 tracks | here, {ann_features[corpus]}",
@@ -107,36 +57,26 @@ TABLES = {
         "no copies, validation | segments at random | 69 % | {cnn_no_augmentation[validation]}",
         "with copies, validation | segments at random | 94.19 % | {cnn_augmented[validation]}",
         "with copies, training | segments at random | 97.02 % | {cnn_augmented[training_accuracy]}",
-        "with copies, validation, mean of three seeds | segments at random | |"
-        " {cnn_augmented_seeds[validation_mean]}"
-        " (least and greatest: {cnn_augmented_seeds[validation_least_and_greatest]})",
-        "with copies, original segments of the validation part | segments at random | |"
-        " {cnn_augmented_originals[validation]}",
-        "with copies, original segments of the validation part | tracks apart | |"
-        " {cnn_augmented_track_split[validation]}",
+        "with copies, validation, mean of three seeds | segments at random | | {cnn_augmented_seeds[validation_mean]} (least and greatest: {cnn_augmented_seeds[validation_least_and_greatest]})",
+        "with copies, original segments of the validation part | segments at random | | {cnn_augmented_originals[validation]}",
+        "with copies, original segments of the validation part | tracks apart | | {cnn_augmented_track_split[validation]}",
     ],
     "leak": [
         "of the study's split | share",
-        "validation rows with a copy of the same segment in training |"
-        " {leak_of_the_study[copy_of_same_segment_in_training]}",
-        "validation rows with something of the same track in training |"
-        " {leak_of_the_study[same_track_in_training]}",
-        "right, tracks of the training part, cut as in training |"
-        " {cnn_cut_elsewhere[cut_as_in_training]}",
+        "validation rows with a copy of the same segment in training | {leak_of_the_study[copy_of_same_segment_in_training]}",
+        "validation rows with something of the same track in training | {leak_of_the_study[same_track_in_training]}",
+        "right, tracks of the training part, cut as in training | {cnn_cut_elsewhere[cut_as_in_training]}",
         "right, the same tracks, cut 1.5 s later | {cnn_cut_elsewhere[cut_between]}",
-        "right, tracks that another CNN was not trained on |"
-        " {cnn_cut_elsewhere[unheard_cut_as_in_training]}",
+        "right, tracks that another CNN was not trained on | {cnn_cut_elsewhere[unheard_cut_as_in_training]}",
         "right, the same tracks, cut 1.5 s later | {cnn_cut_elsewhere[unheard_cut_between]}",
     ],
     "splits": [
-        f"{{card_cnn_artist[corpus]}} | {' | '.join(CARDS)}",
-        *(
-            f"{name} | "
-            + " | ".join(f"{{card_{model}_{split}[track]}}" for model in CARDS.values())
-            for name, split in (
-                SPLITS | {"the leak: first minus third row": "leak"}
-            ).items()
-        ),
+        "{card_cnn_artist[corpus]} | CNN, 13 MFCCs | SVM, 13 MFCCs | MLP, 20 MFCCs",
+        "segments at random | {card_cnn_segment[track]} | {card_svm_segment[track]} | {card_mlp_segment[track]}",
+        "tracks apart | {card_cnn_track[track]} | {card_svm_track[track]} | {card_mlp_track[track]}",
+        "artists apart | {card_cnn_artist[track]} | {card_svm_artist[track]} | {card_mlp_artist[track]}",
+        "fault filtered | {card_cnn_fault_filtered[track]} | {card_svm_fault_filtered[track]} | {card_mlp_fault_filtered[track]}",
+        "the leak: first minus third row | {card_cnn_leak[track]} | {card_svm_leak[track]} | {card_mlp_leak[track]}",
     ],
     "differences": [
         "artists apart | difference in accuracy by track",
@@ -146,28 +86,25 @@ TABLES = {
     ],
     "features": [
         "all 1,000 tracks | tracks at random | artists apart | fault filtered | first minus second",
-        *(
-            f"{name} | {{features_{key}_segment[track]}} | {{features_{key}_artist[track]}} |"
-            f" {{features_{key}_fault_filtered[track]}} | {{features_{key}_leak[track]}}"
-            for name, key in (ON_FEATURES | CHOSEN).items()
-        ),
+        "ANN, 57 features | {features_studys_ann_segment[track]} | {features_studys_ann_artist[track]} | {features_studys_ann_fault_filtered[track]} | {features_studys_ann_leak[track]}",
+        "SVM, 57 features | {features_svm_segment[track]} | {features_svm_artist[track]} | {features_svm_fault_filtered[track]} | {features_svm_leak[track]}",
+        "logistic regression, 57 features | {features_logistic_regression_segment[track]} | {features_logistic_regression_artist[track]} | {features_logistic_regression_fault_filtered[track]} | {features_logistic_regression_leak[track]}",
+        "best of 24 settings on the validation part | {features_chosen_on_validation_part_segment[track]} | {features_chosen_on_validation_part_artist[track]} | {features_chosen_on_validation_part_fault_filtered[track]} | {features_chosen_on_validation_part_leak[track]}",
     ],
     "peers": [
         "artists apart, {peers_cnn[corpus]} | accuracy by track | parameters | training time",
-        "CNN on mel spectrograms | {peers_mel_cnn[track_accuracy]} | {peers_parameters[mel_cnn]} |"
-        " {peers_mel_cnn[training_ratio]}",
-        "the study's CNN | {peers_cnn[track_accuracy]} | {peers_parameters[cnn]} |"
-        " {peers_cnn[training_ratio]}",
+        "CNN on mel spectrograms | {peers_mel_cnn[track_accuracy]} | {peers_parameters[mel_cnn]} | {peers_mel_cnn[training_ratio]}",
+        "the study's CNN | {peers_cnn[track_accuracy]} | {peers_parameters[cnn]} | {peers_cnn[training_ratio]}",
         "SVM | {peers_svm[track_accuracy]} | | {peers_svm[training_ratio]}",
         "MLP | {peers_mlp[track_accuracy]} | {peers_parameters[mlp]} | {peers_mlp[training_ratio]}",
     ],
     "robustness": [
         "artists apart, {robustness_mlp[corpus]} | clean | mean of clean and ten degradations",
-        *(
-            f"{name} | {{robustness_{key}[original]}} ({{robustness_{key}[original_interval]}}) |"
-            f" {{robustness_{key}[mean]}}"
-            for name, key in ROBUSTNESS.items()
-        ),
+        "CNN, no copies | {robustness_cnn[original]} ({robustness_cnn[original_interval]}) | {robustness_cnn[mean]}",
+        "CNN, the study's copies | {robustness_cnn_study_s_copies[original]} ({robustness_cnn_study_s_copies[original_interval]}) | {robustness_cnn_study_s_copies[mean]}",
+        "SVM, no copies | {robustness_svm[original]} ({robustness_svm[original_interval]}) | {robustness_svm[mean]}",
+        "MLP, no copies | {robustness_mlp[original]} ({robustness_mlp[original_interval]}) | {robustness_mlp[mean]}",
+        "MLP, `ROBUST` copies | {robustness_mlp_robust[original]} ({robustness_mlp_robust[original_interval]}) | {robustness_mlp_robust[mean]}",
     ],
     "pretrained": [
         "artists apart, {pretrained[corpus]} | share",
@@ -181,26 +118,43 @@ TABLES = {
     ],
     "genres": [
         "genre | tracks that are found",
-        *(f"{genre} | {{pretrained[recall_{genre}]}}" for genre in dataset.GENRES),
+        "blues | {pretrained[recall_blues]}",
+        "classical | {pretrained[recall_classical]}",
+        "country | {pretrained[recall_country]}",
+        "disco | {pretrained[recall_disco]}",
+        "hiphop | {pretrained[recall_hiphop]}",
+        "jazz | {pretrained[recall_jazz]}",
+        "metal | {pretrained[recall_metal]}",
+        "pop | {pretrained[recall_pop]}",
+        "reggae | {pretrained[recall_reggae]}",
+        "rock | {pretrained[recall_rock]}",
     ],
     "degradations": [
         "sound | accuracy by track | lost",
-        *(
-            f"{name} | {{pretrained[on_{key}]}} | {{pretrained[lost_{key}]}}"
-            for name, key in ({"clean": "original"} | SOUNDS).items()
-        ),
+        "clean | {pretrained[on_original]} | {pretrained[lost_original]}",
+        "16 kHz | {pretrained[on_16_khz]} | {pretrained[lost_16_khz]}",
+        "8 kHz | {pretrained[on_8_khz]} | {pretrained[lost_8_khz]}",
+        "MP3, 64 kbit/s | {pretrained[on_mp3_64_kbit_s]} | {pretrained[lost_mp3_64_kbit_s]}",
+        "MP3, 32 kbit/s | {pretrained[on_mp3_32_kbit_s]} | {pretrained[lost_mp3_32_kbit_s]}",
+        "noise, 20 dB | {pretrained[on_noise_20_db]} | {pretrained[lost_noise_20_db]}",
+        "noise, 10 dB | {pretrained[on_noise_10_db]} | {pretrained[lost_noise_10_db]}",
+        "30 dB quieter | {pretrained[on_30_db_quieter]} | {pretrained[lost_30_db_quieter]}",
+        "clipped | {pretrained[on_clipped]} | {pretrained[lost_clipped]}",
+        "small loudspeaker | {pretrained[on_small_loudspeaker]} | {pretrained[lost_small_loudspeaker]}",
+        "reverberant room | {pretrained[on_reverberant_room]} | {pretrained[lost_reverberant_room]}",
     ],
 }
 
 
-def fill_in(text: str, results: dict) -> str:
+def fill_tables(text: str, results: dict) -> str:
     """Write the tables of a page; a table, entry or number that does not exist is a KeyError."""
     numbers = {name: shown(entry) for name, entry in results.items()}
 
     def table(match: re.Match) -> str:
         header, *rows = TABLES[match[1]]
-        lines = [header, " | ".join(["---"] * len(header.split("|"))), *rows]
-        filled = "\n".join(f"| {line} |" for line in lines).format(**numbers)
+        line_below = " | ".join(["---"] * len(header.split("|")))
+        lines = [f"| {line} |" for line in [header, line_below, *rows]]
+        filled = "\n".join(lines).format(**numbers)
         return f"<!-- table: {match[1]} -->\n\n{filled}\n\n<!-- end -->"
 
     return re.sub(r"<!-- table: (\w+) -->.*?<!-- end -->", table, text, flags=re.DOTALL)
@@ -215,10 +169,12 @@ def shown(entry: dict) -> dict[str, str]:
     for key in ("track", "validation"):
         if f"{key}_interval" in cells:
             cells[key] = f"{cells[f'{key}_accuracy']} ({cells[f'{key}_interval']})"
-    corpus = "1,000 tracks" if entry["corpus"] == "GTZAN" else entry["corpus"]
-    return cells | {
-        "corpus": corpus.removeprefix("GTZAN, ").replace(" of its 1,000", "")
-    }
+    if entry["corpus"] == "GTZAN":
+        cells["corpus"] = "1,000 tracks"
+    else:
+        corpus = entry["corpus"].removeprefix("GTZAN, ")
+        cells["corpus"] = corpus.replace(" of its 1,000", "")
+    return cells
 
 
 def number(key: str, value: float | list[float]) -> str:
@@ -226,7 +182,8 @@ def number(key: str, value: float | list[float]) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if key.endswith(("ratio", "seconds")) or "distance" in key:
-        return f"{float(f'{value:.2g}'):g}"
+        two_digits = float(f"{value:.2g}")
+        return f"{two_digits:g}"
     if isinstance(value, list):
         return f"{100 * value[0]:.1f} to {100 * value[-1]:.1f} %"
     return f"{100 * value:.1f} %"
@@ -234,7 +191,7 @@ def number(key: str, value: float | list[float]) -> str:
 
 if __name__ == "__main__":
     results = json.loads(Path("snapshots/results.json").read_text(encoding="utf-8"))
-    for page in map(Path, PAGES):
-        page.write_text(
-            fill_in(page.read_text(encoding="utf-8"), results), encoding="utf-8"
-        )
+    for name in PAGES:
+        page = Path(name)
+        text = page.read_text(encoding="utf-8")
+        page.write_text(fill_tables(text, results), encoding="utf-8")

@@ -11,9 +11,8 @@ SHARED = PROJECT.parent / "shared" / "gtzan"
 
 def quick_network(frames=130, n_mfcc=13, n_genres=3, seed=0):
     """Make a small untrained network whose output depends on every frame."""
-    from gtzan_mfcc._keras import (
-        keras,
-    )  # Import TensorFlow only for the tests that need it.
+    # Import TensorFlow only for the tests that need it.
+    from gtzan_mfcc._keras import keras
 
     keras.utils.set_random_seed(seed)
     layers = keras.layers
@@ -45,9 +44,7 @@ def reference() -> Path:
     for folder in filter(None, (GTZAN, SHARED)):
         if (folder / "lossless").is_dir() and (folder / "reference").is_dir():
             return folder
-    pytest.skip(
-        "no lossless tracks and reference tables beside GTZAN_DIR or in ../shared/gtzan"
-    )
+    pytest.skip("no lossless and reference folders beside GTZAN_DIR or in ../shared")
 
 
 @pytest.fixture(scope="session")
@@ -63,10 +60,10 @@ def tone() -> np.ndarray:
     """Make 3.5 s of a chord that fades, with some noise: all features are defined."""
     seconds = np.arange(int(3.5 * 22_050)) / 22_050
     chord = sum(np.sin(2 * np.pi * f * seconds) for f in (220, 277.2, 329.6))
+    decay = np.exp(-(seconds % 0.5) * 4)
     noise = np.random.default_rng(0).standard_normal(len(seconds))
-    return (0.2 * chord * np.exp(-(seconds % 0.5) * 4) + 0.01 * noise).astype(
-        np.float32
-    )
+    y = 0.2 * chord * decay + 0.01 * noise
+    return y.astype(np.float32)
 
 
 @pytest.fixture

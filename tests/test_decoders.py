@@ -2,9 +2,6 @@
 
 import io
 import re
-import shutil
-import tempfile
-from pathlib import Path
 
 import av
 import numpy as np
@@ -15,6 +12,8 @@ from gtzan_mfcc import audio, toy
 
 TONE = toy.make_track("waltz", 0, seconds=6)
 CONTAINERS = {
+    "flac": "flac",
+    "mp3": "libmp3lame",
     "mp4": "aac",
     "mov": "aac",
     "adts": "aac",
@@ -36,26 +35,20 @@ def sound(kind="WAV", y=TONE, rate=audio.SAMPLE_RATE):
     return file.getvalue()
 
 
-def encode(container, codec=None, picture=0, layout="mono", rate=44_100, **options):
+def encode(container, picture=0, layout="mono", rate=44_100, **options):
     """Make a file with FFmpeg: 6 s of sound, and so many seconds of picture."""
-    codec = codec or CONTAINERS[container]
-    rate = 48_000 if codec == "libopus" else rate
-    bitrate = {"b": "128000"} if codec != "tta" else {}
-    path = Path(tempfile.mkdtemp(), "a")
-    with av.open(str(path), "w", format=container, options=options) as file:
-        stream = file.add_stream(codec, rate=rate, layout=layout, options=bitrate)
-        stream.codec_context.open()
+    codec = CONTAINERS[container]
+    content = io.BytesIO()
+    with av.open(content, "w", format=container, options=options) as file:
+        stream = file.add_stream(codec, 48_000 if codec == "libopus" else rate)
+        stream.layout = layout
+        if codec not in ("flac", "tta"):
+            stream.bit_rate = 128_000
         if picture:
-            video = file.add_stream("mpeg4", rate=5, width=32, height=32)
-        frames = av.AudioResampler(
-            stream.codec_context.format.name,
-            layout,
-            rate,
-            frame_size=stream.codec_context.frame_size or 1024,
-        )
+            video = file.add_stream("mpeg4", 5, width=32, height=32)
         tone = av.AudioFrame.from_ndarray(TONE[np.newaxis], "fltp", "mono")
         tone.sample_rate = audio.SAMPLE_RATE
-        for frame in [*frames.resample(tone), *frames.resample(None), None]:
+        for frame in (tone, None):
             file.mux(stream.encode(frame))
         for number in range(5 * picture):
             image = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
@@ -63,9 +56,7 @@ def encode(container, codec=None, picture=0, layout="mono", rate=44_100, **optio
             file.mux(video.encode(image))
         if picture:
             file.mux(video.encode(None))
-    content = path.read_bytes()
-    shutil.rmtree(path.parent)
-    return content
+    return content.getvalue()
 
 
 def put(content, at, new):
@@ -93,7 +84,7 @@ def refusal(content):
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_what_only_ffmpeg_reads_is_heard_whole(container):
+def test_what_ffmpeg_writes_is_heard_whole(container):
     assert_heard(encode(container))
 
 
@@ -110,14 +101,13 @@ def test_sound_and_picture_may_differ_in_length(container, seconds):
     "before", [b"", b"ID3\4\0\0\0\0\7h" + bytes(1000), b"junk" * 500]
 )
 def test_an_mp3_file_needs_no_header_and_may_begin_with_other_bytes(header, before):
-    assert_heard(before + encode("mp3", "libmp3lame", write_xing=header))
+    assert_heard(before + encode("mp3", write_xing=header))
 
 
-@pytest.mark.parametrize(
-    ("container", "codec"), [("mp3", "libmp3lame"), ("adts", "aac")]
-)
-def test_a_recording_of_the_radio_ends_within_a_frame(container, codec):
-    whole = encode(container, codec, **{"write_xing": "0"} if codec != "aac" else {})
+@pytest.mark.parametrize("container", ["mp3", "adts", "mpegts"])
+def test_a_recording_of_the_radio_ends_within_a_frame(container):
+    options = {"write_xing": "0"} if container == "mp3" else {}
+    whole = encode(container, **options)
     for size in range(len(whole) // 2, len(whole) // 2 + 900, 97):
         seconds = len(audio.load(whole[:size])) / audio.SAMPLE_RATE
         assert abs(seconds - 6 * size / len(whole)) < 0.2
@@ -131,28 +121,37 @@ def test_a_lossless_file_gives_what_its_wav_gives():
 # --- Lengths that nobody knows
 
 
-@pytest.mark.parametrize(
-    "size", [0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFDB, 0xFFFFFFFF]
-)
-def test_a_placeholder_for_a_length_refuses_no_file(size):
-    wav = sound("WAV")
-    au = sound("AU")
+@pytest.mark.parametrize("size", [0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
+def test_a_placeholder_for_a_length_refuses_no_wav_file(size):
+    assert_heard(put(sound("WAV"), 40, size.to_bytes(4, "little")))
+
+
+def test_a_placeholder_for_a_length_refuses_no_other_file():
+    assert_heard(put(sound("AU"), 8, b"\xff\xff\xff\xff"))
     aiff = sound("AIFF")
-    big = size.to_bytes(4, "big")
-    assert_heard(put(wav, 40, size.to_bytes(4, "little")))
-    assert_heard(put(au, 8, big))
-    assert_heard(put(aiff, aiff.index(b"SSND") + 4, big))
+    for size in (b"\x7f\0\0\0", b"\x7f\xff\xff\xff"):
+        assert_heard(put(aiff, aiff.index(b"SSND") + 4, size))
 
 
-@pytest.mark.parametrize(
-    "kind", ["WAV", "WAVEX", "AIFF", "AU", "CAF", "W64", "RF64", "FLAC", "MP3"]
-)
-def test_a_recording_that_was_not_finished_is_heard(kind):
+def unfinished(kind):
+    """Make a file as it is while it is recorded."""
     file = io.BytesIO()
     recording = soundfile.SoundFile(file, "w", 22_050, 1, format=kind)
     recording.write(TONE)
     recording.flush()
-    assert_heard(file.getvalue())
+    content = file.getvalue()
+    recording.close()
+    return content
+
+
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX", "CAF", "W64", "FLAC", "MP3"])
+def test_a_recording_that_was_not_finished_is_heard(kind):
+    assert_heard(unfinished(kind))
+
+
+@pytest.mark.parametrize("kind", ["AIFF", "AU", "RF64"])
+def test_a_recording_that_was_not_finished_is_refused(kind):
+    assert "finished" in refusal(unfinished(kind))
 
 
 @pytest.mark.parametrize("total", [bytes(4), b"\xff" * 4])
@@ -202,19 +201,24 @@ def test_a_file_in_a_row_that_is_cut_short_is_refused(kind):
 def test_a_file_cut_short_says_how_much_is_missing(kind, share):
     whole = sound(kind)
     message = refusal(whole[: int(share * len(whole))])
-    assert re.search("of the 13[12],... samples that its header states", message)
+    assert message.startswith("the given sound: cut short or damaged, with ")
+    assert re.search("of the (13[12],... samples|6.0 s) that its header", message)
 
 
-@pytest.mark.parametrize("container", ["asf", "webm", "matroska", "avi", "tta"])
-def test_what_only_ffmpeg_reads_is_refused_when_cut_short(container):
+@pytest.mark.parametrize("picture", [0, 12])
+@pytest.mark.parametrize("container", ["mp4", "mov", "asf", "matroska", "avi"])
+def test_what_only_ffmpeg_reads_is_refused_when_cut_short(container, picture):
+    # (An MP4 file of which the table of contents is missing is no sound file.)
+    options = {"moov_size": "20000"} if container in ("mp4", "mov") else {}
+    whole = encode(container, picture=picture, **options)
+    for share in (0.4, 0.8):
+        assert "cut short" in refusal(whole[: int(share * len(whole))])
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov"])
+def test_a_hole_is_reported(container):
     whole = encode(container)
-    assert "cut short, with" in refusal(whole[: len(whole) // 2])
-
-
-@pytest.mark.parametrize("container", ["mp4", "mov", "matroska", "asf", "avi"])
-def test_a_video_cut_short_is_refused(container):
-    whole = encode(container, picture=12, movflags="+faststart")
-    assert "cut short" in refusal(whole[: len(whole) // 3])
+    assert "damaged" in refusal(put(whole, len(whole) // 2, bytes(3_000)))
 
 
 def test_a_video_without_sound_is_refused():
@@ -230,27 +234,20 @@ def test_a_video_without_sound_is_refused():
 def test_a_playlist_opens_no_other_file(tmp_path):
     song = tmp_path / "a.m4a"
     song.write_bytes(encode("ipod"))
-    for text in (
-        f"#EXTM3U\n#EXTINF:6,\n{song}\n#EXT-X-ENDLIST\n",
-        f"ffconcat version 1.0\nfile '{song}'\n",
-    ):
-        assert "not a sound file" in refusal(text.encode())
+    playlist = f"#EXTM3U\n#EXTINF:6,\n{song}\n#EXT-X-ENDLIST\n"
+    assert "not a sound file" in refusal(playlist.encode())
 
 
-@pytest.mark.parametrize("container", [*CONTAINERS, "flac", "mp3"])
+@pytest.mark.parametrize("container", CONTAINERS)
 def test_damage_is_heard_or_refused_and_nothing_else(container):
-    codec = {"flac": "flac", "mp3": "libmp3lame"}.get(container)
-    whole = np.frombuffer(encode(container, codec), np.uint8)
+    whole = np.frombuffer(encode(container), np.uint8)
     rng = np.random.default_rng(0)
     for number in range(20):
         damaged = whole.copy()
         # Often in the header, which has sizes, rates and codecs.
-        end = len(whole) if number % 2 else 600
-        where = rng.integers(end, size=rng.integers(1, 40))
-        damaged[where] = rng.integers(256, size=len(where))
+        where = rng.integers(len(whole) if number % 2 else 600, size=20)
+        damaged[where] = rng.integers(256, size=20)
         try:
-            heard = sum(map(len, audio.blocks(damaged.tobytes())))
+            assert len(audio.load(damaged.tobytes())) < 100 * audio.SAMPLE_RATE
         except audio.AudioError as error:
-            assert str(error).startswith("the given bytes: ")
-        else:
-            assert heard < 100 * audio.SAMPLE_RATE
+            assert str(error).startswith("the given sound: ")

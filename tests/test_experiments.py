@@ -17,6 +17,8 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from gtzan_mfcc import (
     audio,
@@ -38,7 +40,7 @@ GENRES = ["drone", "fuzz", "waltz"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory):
     """Make three classes of five songs of 7 s, each by an artist of its own."""
     folder = tmp_path_factory.mktemp("experiments") / "music"
     rows = ["track,artist,album"]
@@ -53,23 +55,23 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def files(folder) -> list[Path]:
+def files(folder):
     return dataset.sound_files(folder)
 
 
 @pytest.fixture(scope="module")
-def segments(folder) -> extraction.Segments:
-    return extraction.extract_mfcc(dataset.load_tracks(folder), progress=False)
+def segments(folder):
+    return extraction.extract_mfcc(dataset.load_tracks(folder))
 
 
 @pytest.fixture(scope="module")
-def classifier(segments) -> predict.Classifier:
+def classifier(segments):
     network = training.fit_network(segments, epochs=15, batch_size=8)
     return predict.Classifier(network, segments.genres, segments.settings)
 
 
 def test_mfccs_of_a_list_of_files(files):
-    segments = extraction.extract_mfcc(files, progress=False)
+    segments = extraction.extract_mfcc(files)
     assert segments.x.shape == (2 * len(files), 130, 13)
     assert segments.table["path"][2] == str(files[1])
     y, rate = librosa.load(files[1], sr=None, offset=3, duration=3)
@@ -80,7 +82,7 @@ def test_mfccs_of_a_list_of_files(files):
 def test_segments_of_5_s_from_extraction_to_a_model_that_predicts(folder, tmp_path):
     settings = features.Settings(seconds=5)
     tracks = dataset.load_tracks(folder)
-    segments = extraction.extract_mfcc(tracks, settings, progress=False)
+    segments = extraction.extract_mfcc(tracks, settings)
     network = training.fit_network(segments, epochs=20, batch_size=4)
     predict.Classifier(network, segments.genres, settings).save(tmp_path / "5.keras")
     model = predict.load_model(tmp_path / "5.keras")
@@ -93,7 +95,7 @@ def test_segments_of_5_s_from_extraction_to_a_model_that_predicts(folder, tmp_pa
 def test_16_khz_and_64_mel_bands_with_copies(files):
     settings = features.Settings(sample_rate=16_000, n_mels=64, n_mfcc=20)
     segments = extraction.extract_mfcc(
-        files[:2], settings, augmentations=augmentation.AUGMENTATIONS, progress=False
+        files[:2], settings, augmentations=augmentation.AUGMENTATIONS
     )
     assert segments.x.shape[1:] == (94, 20)
     y = audio.load(files[0], sample_rate=16_000)[:48_000]
@@ -108,12 +110,11 @@ def test_another_hop_is_right_in_plots_and_in_a_saved_model(files, tmp_path):
     network = models.cnn(*mfcc.shape, n_genres=2)
     predict.Classifier(network, ["a", "b"], settings).save(tmp_path / "m.keras")
     assert predict.load_model(tmp_path / "m.keras").settings == settings
-    plt.close("all")
 
 
 def test_an_augmentation_of_my_own_for_one_signal(files):
     segments = extraction.extract_mfcc(
-        files[:1], augmentations={"reversed": lambda y: y[::-1]}, progress=False
+        files[:1], augmentations={"reversed": lambda y: y[::-1]}
     )
     second = audio.load(files[0])[66_150:132_300]
     np.testing.assert_allclose(segments.x[3], features.mfcc(second[::-1]), atol=1e-3)
@@ -123,29 +124,25 @@ def test_a_factor_is_changed_and_the_cell_run_again(files, tmp_path):
     def louder(y):
         return factor * y
 
-    mean = {}
     for factor in (2, 4):
         segments = extraction.extract_mfcc(
-            files[:1], augmentations={"louder": louder}, cache=tmp_path, progress=False
+            files[:1], augmentations={"louder": louder}, cache=tmp_path
         )
-        mean[factor] = segments.x[2:, :, 0].mean() - segments.x[:2, :, 0].mean()
-    # A factor is a constant in dB, times the square root of the number of mel bands.
-    assert mean[2] == pytest.approx(20 * np.log10(2) * np.sqrt(128), rel=0.02)
-    assert mean[4] == pytest.approx(2 * mean[2], rel=0.02)
+        change = segments.x[2:, :, 0].mean() - segments.x[:2, :, 0].mean()
+        # The first MFCC is a sum over 128 mel bands in dB, divided by their root.
+        assert change == pytest.approx(20 * np.log10(factor) * np.sqrt(128), rel=0.02)
 
 
 def test_effects_of_audiomentations(files):
     effects = audiomentations.Compose(
         [audiomentations.Gain(6, 6, p=1), audiomentations.PolarityInversion(p=1)]
     )
-    first, again = (
-        extraction.extract_mfcc(
-            files[:2], augmentations={"effects": effects}, n_jobs=n_jobs, progress=False
-        )
-        for n_jobs in (1, 2)
+    segments = extraction.extract_mfcc(files[:2], augmentations={"effects": effects})
+    again = extraction.extract_mfcc(
+        files[:2], augmentations={"effects": effects}, n_jobs=1
     )
-    np.testing.assert_array_equal(first.x, again.x)
-    change = first.x[2:4, :, 0].mean() - first.x[:2, :, 0].mean()
+    np.testing.assert_array_equal(segments.x, again.x)
+    change = segments.x[2:4, :, 0].mean() - segments.x[:2, :, 0].mean()
     assert change == pytest.approx(6 * np.sqrt(128), rel=0.02)
 
 
@@ -157,52 +154,39 @@ def test_a_cnn_on_two_genres_has_two_outputs(segments):
     assert two.labels.tolist() == [0] * 10 + [1] * 10
 
 
-def test_a_confusion_matrix_of_any_labels(segments):
-    x = features.mfcc_statistics(segments.x)
-    predicted = LogisticRegression(max_iter=5000).fit(x, segments.labels).predict(x)
-    confusion = metrics.genre_confusion(segments.labels, predicted)
-    assert confusion.to_numpy().tolist() == (10 * np.eye(3, dtype=int)).tolist()
+def test_a_confusion_matrix_of_any_labels():
+    confusion = metrics.genre_confusion([3, 3, 7], [3, 7, 7])
+    assert confusion.to_numpy().tolist() == [[1, 1], [0, 1]]
     shares = metrics.genre_confusion(["a", "a", "b"], ["a", "b", "b"], normalise=True)
     assert shares.loc["a"].tolist() == [0.5, 0.5]
     ax = plots.confusion_matrix(shares)
     assert [text.get_text() for text in ax.texts] == ["0.50", "0.50", "0.00", "1.00"]
-    plt.close("all")
 
 
 def test_a_report_card_of_a_forest_on_the_57_features(folder):
     tracks = dataset.load_tracks(folder)
-    table, _ = extraction.extract_features(tracks, whole_tracks=True, progress=False)
+    table, _ = extraction.extract_features(tracks, whole_tracks=True)
     data = extraction.Segments(table[features.FEATURE_NAMES], tracks)
     card, predictions = validation.report_card(
-        RandomForestClassifier(), data, by="artist", progress=False
+        RandomForestClassifier(), data, by="artist"
     )
     assert card.index.tolist() == ["artist"]
     assert card.loc["artist", "track_accuracy"] == predictions["artist"].correct.mean()
 
 
-def test_a_report_card_of_a_builder_and_of_a_function_that_trains_on_names(segments):
-    def fit_on_names(train):
-        x = features.mfcc_statistics(train.x).astype(float)
-        model = LogisticRegression(max_iter=5000)
-        return Statistics(model.fit(x, train.table["genre"]))
-
-    card, _ = validation.report_card(fit_on_names, segments, by="track", progress=False)
-    assert card.loc["track", "track_accuracy"] == 1
-    card, _ = validation.report_card(
-        models.cnn, segments, by="track", n_folds=2, progress=False
-    )
+def test_a_report_card_of_a_builder_of_networks(segments):
+    card, _ = validation.report_card(models.cnn, segments, by="track", n_folds=2)
     assert card.loc["track", "tracks"] == 15
 
 
-class Statistics:
-    """A classifier on statistics of MFCCs."""
+def test_a_report_card_of_a_function_that_trains_on_names_of_genres(segments):
+    def fit_on_names(train):
+        statistics = FunctionTransformer(features.mfcc_statistics)
+        model = make_pipeline(statistics, LogisticRegression(max_iter=5000))
+        return model.fit(train.x, train.table["genre"])
 
-    def __init__(self, model):
-        self.model = model
-        self.classes_ = model.classes_
-
-    def predict_proba(self, x):
-        return self.model.predict_proba(features.mfcc_statistics(x))
+    card, _ = validation.report_card(fit_on_names, segments, by="track")
+    assert card.loc["track", "track_accuracy"] == 1
 
 
 def test_segments_and_a_classifier_are_saved_and_loaded(segments, classifier, tmp_path):
@@ -230,23 +214,18 @@ def genre_of(file):
 
 
 def test_plots_on_axes_of_my_own(segments, classifier, files):
-    _, axes = plt.subplots(2, 2)
+    _, axes = plt.subplots(2, 3)
     history = training.fit(
         models.cnn(n_genres=3), segments.x, segments.labels, epochs=2
     )
-    plots.learning_curves(history, axes=axes[0])
-    plots.mfcc(segments.x[0], segments.settings, ax=axes[1, 0])
-    plots.waveform(audio.load(files[0]), ax=axes[1, 1])
-    assert [ax.get_ylabel() for ax in axes.flat[:3]] == [
-        "loss",
-        "accuracy",
-        "MFCC number",
-    ]
-    ax = plt.figure().add_axes([0.2, 0.1, 0.7, 0.8])
     y = audio.load(files[0])
-    plots.genre_over_time(predict.predict(y, classifier), y, ax=ax)
-    assert ax.get_xlim() == (0, 7)
-    plt.close("all")
+    plots.learning_curves(history, axes=axes[0, :2])
+    plots.mfcc(segments.x[0], segments.settings, ax=axes[1, 0])
+    plots.waveform(y, ax=axes[1, 1])
+    plots.genre_over_time(predict.predict(y, classifier), y, ax=axes[1, 2])
+    labels = [ax.get_ylabel() for ax in axes.flat]
+    assert labels == ["loss", "accuracy", "", "MFCC number", "amplitude", "genre"]
+    assert axes[1, 2].get_xlim() == (0, 7)
 
 
 def test_an_open_file_and_bytes_are_heard_as_the_file(files, classifier):
@@ -285,7 +264,7 @@ def test_predictions_of_all_segments_in_one_table(files, classifier):
 def test_the_file_and_the_second_of_each_wrong_segment(segments):
     folds = splits.folds(segments.table, "track", n_folds=3)
     model = DummyClassifier(strategy="constant", constant=0)  # It predicts drone.
-    predictions = validation.cross_validate(model, segments, folds, progress=False)
+    predictions = validation.cross_validate(model, segments, folds)
     wrong = predictions.select(~predictions.correct).table[["path", "start"]]
     assert len(wrong) == 20
     path, start = wrong.iloc[-1]
@@ -294,7 +273,7 @@ def test_the_file_and_the_second_of_each_wrong_segment(segments):
 
 
 def test_overlapping_segments(files):
-    segments = extraction.extract_mfcc(files[:1], hop_seconds=0.5, progress=False)
+    segments = extraction.extract_mfcc(files[:1], hop_seconds=0.5)
     assert segments.table["start"].tolist() == [0.5 * k for k in range(9)]
     y = audio.load(files[0])[11_025:77_175]
     np.testing.assert_allclose(segments.x[1], features.mfcc(y), atol=1e-4)
@@ -313,9 +292,7 @@ def test_a_table_of_features_keeps_odd_names_of_classes(tmp_path):
     for name in ("01", "None", "1e5"):
         (tmp_path / name).mkdir()
         soundfile.write(tmp_path / name / "a.wav", toy.make_track("waltz", 0), 22_050)
-    table, _ = extraction.extract_features(
-        dataset.load_tracks(tmp_path), progress=False
-    )
+    table, _ = extraction.extract_features(dataset.load_tracks(tmp_path))
     table.to_csv(tmp_path / "table.csv", index=False)
     again = dataset.load_feature_table(tmp_path / "table.csv")
     assert again["label"].cat.categories.tolist() == ["01", "1e5", "None"]
@@ -326,22 +303,18 @@ def test_tracks_are_split_first_and_extracted_then(folder):
     tracks = dataset.load_tracks(folder)
     train, test = splits.split(tracks, "track", test_size=0.4, seed=1)
     assert len(test) == 6
-    heard = extraction.extract_mfcc(tracks.iloc[train], progress=False)
-    new = extraction.extract_mfcc(tracks.iloc[test], progress=False)
+    heard = extraction.extract_mfcc(tracks.iloc[train])
+    new = extraction.extract_mfcc(tracks.iloc[test])
     model = training.fit_svm(heard)
     assert np.mean(model.predict(new.x) == new.labels) > 0.5
 
 
 def test_two_models_are_compared_on_the_same_folds_of_albums(segments):
     folds = splits.folds(segments.table, "album", n_folds=3)
-    first, second = (
-        validation.cross_validate(model, segments, folds, progress=False)
-        for model in (
-            training.fit_svm,
-            DummyClassifier(strategy="constant", constant=0),
-        )
-    )
+    drone = DummyClassifier(strategy="constant", constant=0)
+    first = validation.cross_validate(training.fit_svm, segments, folds)
+    second = validation.cross_validate(drone, segments, folds)
     difference, low, high = metrics.paired_interval(first, second)
-    accuracy = [metrics.track_vote(each).correct.mean() for each in (first, second)]
-    assert difference == pytest.approx(accuracy[0] - accuracy[1])
+    accuracy = metrics.track_vote(first).correct.mean()
+    assert difference == pytest.approx(accuracy - 1 / 3)
     assert 0 < low < difference < high

@@ -53,39 +53,27 @@ def refusal(path):
 
 
 def test_a_model_is_the_same_in_another_process(tmp_path):
-    settings = features.Settings(
-        sample_rate=np.int64(16_000), seconds=2, hop_length=441, n_mfcc=20
-    )
-    network = quick_network(settings.frames, 20, 2)
-    names = ["Rock 'n' Roll", "ロック 🎷"]
-    own = predict.Classifier(network, names, settings)
-    first = models.statistics(mean=range(20), variance=range(1, 21))
-    mlp = models.mlp(first.output_shape[1], n_genres=3)
-    better = predict.Classifier(
-        models.average(first, [mlp]), GENRES, features.Settings(n_mfcc=20)
-    )
+    # A layer with weights of its own, settings that are not the usual ones, any names.
+    settings = features.Settings(sample_rate=16_000, seconds=2, n_mfcc=20)
+    first = models.statistics(settings.frames, mean=range(20), variance=range(1, 21))
+    mlp = models.mlp(first.output_shape[1], n_genres=2)
+    network = models.average(first, [mlp])
+    model = predict.Classifier(network, ["Rock 'n' Roll", "ロック 🎷"], settings)
+    model.save(tmp_path / "model.keras")
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 70_000)
     np.save(tmp_path / "noise.npy", noise)
-    expected = []
-    for name, model in (("own", own), ("better", better)):
-        model.save(tmp_path / f"{name}.keras")
-        likely = predict.predict(noise, model).over_time.to_numpy().tolist()
-        expected.append([likely, model.genres, str(model.settings)])
     code = """
 import json, numpy as np
 from gtzan_mfcc import predict
-for name in ("own", "better"):
-    model = predict.load_model(f"{name}.keras")
-    likely = predict.predict(np.load("noise.npy"), model).over_time
-    print(json.dumps([likely.to_numpy().tolist(), model.genres, str(model.settings)]))
+model = predict.load_model("model.keras")
+likely = predict.predict(np.load("noise.npy"), model).over_time
+print(json.dumps([likely.to_numpy().tolist(), model.genres, str(model.settings)]))
 """
-    lines = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path)
-    for line, (likely, *facts) in zip(lines.splitlines(), expected, strict=True):
-        found, *found_facts = json.loads(line)
-        np.testing.assert_allclose(found, likely, atol=1e-6)
-        assert [str(fact) for fact in found_facts] == [
-            str(fact).replace("np.int64(16000)", "16000") for fact in facts
-        ]
+    printed = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path)
+    likely, *facts = json.loads(printed)
+    expected = predict.predict(noise, model).over_time
+    np.testing.assert_allclose(likely, expected, atol=1e-6)
+    assert facts == [model.genres, str(settings)]
 
 
 def test_a_model_is_saved_without_its_training(tmp_path):
@@ -94,9 +82,8 @@ def test_a_model_is_saved_without_its_training(tmp_path):
     network.fit(np.zeros((8, 130, 13)), np.arange(8) % 3, verbose=0)
     predict.Classifier(network, GENRES, features.STUDY).save(tmp_path / "small.keras")
     network.save(tmp_path / "large.keras")
-    small, large = (
-        (tmp_path / f"{n}.keras").stat().st_size for n in ("small", "large")
-    )
+    small = (tmp_path / "small.keras").stat().st_size
+    large = (tmp_path / "large.keras").stat().st_size
     assert large > 1.5 * small
 
 
@@ -136,7 +123,7 @@ def test_other_objects_than_layers_are_refused(path, module):
 @pytest.mark.parametrize("text", [b"", b"no model" * 99])
 def test_a_damaged_file_is_refused(path, text):
     path.write_bytes(text)
-    assert "not a model that can be loaded" in refusal(path)
+    assert "not a model that Keras" in refusal(path)
 
 
 @pytest.mark.parametrize("name", ["missing.keras", "", "x" * 300 + ".keras", "old.h5"])
@@ -151,14 +138,14 @@ def test_a_model_of_keras_is_refused_since_it_names_no_genres(path):
     assert "a Sequential, which has no names of genres" in refusal(path)
 
 
-def test_a_file_that_only_a_newer_keras_can_read_names_both_versions(path):
+def test_a_file_that_only_a_newer_keras_can_read_is_refused_with_the_remedy(path):
     def future(top):
         top["config"]["network"]["config"]["layers"][1]["config"]["renorm_2"] = 1
 
     rewrite(path, "config.json", future)
-    rewrite(path, "metadata.json", lambda top: top.update(keras_version="99.1"))
     message = refusal(path)
-    assert f"Keras 99.1 wrote it, and Keras {keras.__version__} is installed" in message
+    assert f"Keras {keras.__version__}" in message
+    assert "update Keras" in message
     assert "renorm_2" in message
 
 

@@ -67,6 +67,26 @@ def test_each_public_helper_has_an_example_and_names_its_notebook(name):
             assert set(named) <= notebooks
 
 
+def public_functions(node):
+    """List the functions of a module and the methods of its classes that are public."""
+    for each in node.body:
+        name = getattr(each, "name", "_")
+        is_public = name[0] != "_" or name == "__init__"
+        if is_public and isinstance(each, ast.ClassDef):
+            yield from public_functions(each)
+        elif is_public and isinstance(each, ast.FunctionDef):
+            yield each
+
+
+@pytest.mark.parametrize("name", gtzan_mfcc.__all__)
+def test_public_functions_have_the_types_of_all_parameters_and_of_the_result(name):
+    for function in public_functions(TREES[name]):
+        assert function.returns, function.name
+        for argument in ast.walk(function.args):
+            if isinstance(argument, ast.arg) and argument.arg not in ("self", "cls"):
+                assert argument.annotation, (function.name, argument.arg)
+
+
 @pytest.mark.parametrize("name", gtzan_mfcc.__all__)
 def test_the_examples_run(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)

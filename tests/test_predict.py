@@ -1,9 +1,7 @@
 import io
-import threading
 import tomllib
 import tracemalloc
 from itertools import count
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -100,12 +98,6 @@ def test_an_array_has_the_sample_rate_of_the_model_by_default():
     assert predict.predict(music(80_000, 16_000), model).seconds == 5
 
 
-@pytest.mark.parametrize("songs", [["a.wav", "b.wav"], None, 3])
-def test_something_that_is_no_song_is_refused(model, songs):
-    with pytest.raises(TypeError, match="for several songs, call predict_files"):
-        predict.predict(songs, model)
-
-
 @pytest.mark.parametrize("hop_seconds", [0, -1, 1e-9, 3.001, np.nan, np.inf])
 def test_a_hop_that_makes_no_sense_is_refused(model, hop_seconds):
     with pytest.raises(ValueError, match=r"hop_seconds is .*; take up to 3\.0\."):
@@ -156,15 +148,6 @@ def test_a_song_without_sound_is_silent(model, rms, silent):
     assert predict.predict(y, model).silent is silent
 
 
-@pytest.mark.parametrize("wrong", [quick_network, GaussianNB, Path])
-def test_a_model_that_cannot_predict_songs_is_refused_with_the_remedy(wrong):
-    remedy = (
-        r"take predict\.Classifier\(network, genres, settings\), or see RECIPES\.md"
-    )
-    with pytest.raises(predict.ModelError, match=remedy):
-        predict.predict(np.zeros(WHOLE), wrong())
-
-
 class Own:
     """A model of scikit-learn, as in RECIPES.md."""
 
@@ -185,7 +168,7 @@ def test_a_model_of_scikit_learn_predicts_songs_as_well():
     prediction = predict.predict(music(6 * WHOLE), Own(classifier))
     np.testing.assert_allclose(prediction.over_time, classifier.predict_proba(x))
     classifier.predict_proba = classifier.predict_log_proba
-    with pytest.raises(predict.ModelError, match="not probabilities"):
+    with pytest.raises(predict.ModelError, match="softmax"):
         predict.predict(music(6 * WHOLE), Own(classifier))
 
 
@@ -203,17 +186,11 @@ def test_a_network_that_does_not_fit_is_refused(network, settings, found):
         predict.Classifier(quick_network(**network), GENRES, settings)
 
 
-def test_something_else_than_a_network_is_refused():
-    with pytest.raises(predict.ModelError, match="from None to None"):
-        predict.Classifier(GaussianNB(), GENRES, STUDY)
-
-
 @pytest.mark.parametrize(
-    ("genres", "found"),
-    [(["a"], "two are needed"), (["a", "a"], "same name"), (["a", 1], "must be text")],
+    "genres", [["a"], ["a", "a"], ["a", 1], "abc", {"a", "b"}, {"a": 0, "b": 1}]
 )
-def test_genres_that_cannot_be_told_apart_are_refused(genres, found):
-    with pytest.raises(predict.ModelError, match=found):
+def test_genres_are_a_list_of_different_names(genres):
+    with pytest.raises(predict.ModelError, match="give a list of two or more"):
         predict.Classifier(quick_network(n_genres=len(genres)), genres, STUDY)
 
 
@@ -264,36 +241,7 @@ def test_few_files_are_taken_before_their_results_are_given(model, n_jobs, most)
     assert next(taken) <= 5 + most
 
 
-@pytest.mark.parametrize("leave", ["close", "KeyboardInterrupt"])
-def test_songs_that_run_are_waited_for_but_not_after_ctrl_c(model, leave, monkeypatch):
-    go_on = threading.Event()
-    begun = threading.Event()
-    done = []
-
-    def slow(number, *_, **__):
-        if number:
-            begun.set()
-            go_on.wait(10)
-            done.append(number)
-
-    monkeypatch.setattr(predict, "predict", slow)
-    results = predict.predict_files([0, 1, 2, 3], model, n_jobs=2)
-    next(results)
-    begun.wait(10)
-    if leave == "close":
-        threading.Timer(0.2, go_on.set).start()
-        results.close()
-        assert 1 in done
-    else:
-        with pytest.raises(KeyboardInterrupt):
-            results.throw(KeyboardInterrupt)
-        assert not done
-        go_on.set()
-
-
-def test_a_wrong_model_or_hop_is_raised(model):
-    with pytest.raises(predict.ModelError, match="lacks genres"):
-        list(predict.predict_files(["a.wav"], quick_network()))
+def test_a_wrong_hop_is_raised(model):
     with pytest.raises(ValueError, match="hop_seconds is 4"):
         list(predict.predict_files(["a.wav"], model, hop_seconds=4))
 
@@ -306,14 +254,3 @@ def test_the_pretrained_model_has_gtzans_genres_and_is_installed_with_the_packag
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     package_data = project["tool"]["setuptools"]["package-data"]["gtzan_mfcc"]
     assert predict.PRETRAINED.name in package_data
-
-
-@pytest.mark.parametrize("genres", [{"a", "b", "c"}, "abc", {"a": 0, "b": 1, "c": 2}])
-def test_genres_without_an_order_are_refused(genres):
-    with pytest.raises(predict.ModelError, match="give a list, in the order"):
-        predict.Classifier(quick_network(), genres, STUDY)
-
-
-def test_one_file_in_place_of_several_is_refused(model):
-    with pytest.raises(TypeError, match="predict takes one song"):
-        next(predict.predict_files("song.mp3", model))

@@ -22,13 +22,15 @@ def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
-@pytest.mark.parametrize("other", [("fuzz", 1, 0), ("fuzz", 5, 0), ("fuzz", 0, 1)])
-def test_only_the_same_arguments_give_the_same_track(other):
-    genre, number, seed = other  # Tracks 0 and 5 are by one artist.
+def test_only_the_same_arguments_give_the_same_track():
     track = toy.make_track("fuzz", 0, seconds=2)
     assert np.array_equal(track, toy.make_track("fuzz", 0, seconds=2))
-    different = toy.make_track(genre, number, seed=seed, seconds=2)
-    assert abs(np.corrcoef(track, different)[0, 1]) < 0.9
+    for other in (
+        toy.make_track("fuzz", 1, seconds=2),
+        toy.make_track("fuzz", 5, seconds=2),  # by the artist of track 0
+        toy.make_track("fuzz", 0, seed=1, seconds=2),
+    ):
+        assert abs(np.corrcoef(track, other)[0, 1]) < 0.9
 
 
 @pytest.mark.parametrize("genre", toy.GENRES)
@@ -79,7 +81,7 @@ def test_a_corpus_that_is_there_is_left_as_it_is(tmp_path):
     corpus = toy.make_corpus(tmp_path / "toy", **SMALL)
     (corpus / "march" / "march.00000.wav").write_bytes(b"kept")
     before = files(corpus)
-    assert toy.make_corpus(corpus, **SMALL, seed=1) == corpus
+    toy.make_corpus(corpus, **SMALL, seed=1)
     assert files(corpus) == before
 
 

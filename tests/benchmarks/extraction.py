@@ -28,21 +28,20 @@ SEED = 0
 SEGMENT = 66_150
 
 
-def corpus(n_tracks: int) -> pd.DataFrame:
+def corpus(n_tracks):
     """Return n tracks, one genre after the other, repeated with new names."""
     tracks = dataset.load_tracks(notebook.corpus_folder())
     tracks = tracks[~tracks["path"].str.contains(r"jazz\.00054")]
     turn = tracks.groupby("genre", observed=True).cumcount()
     tracks = tracks.assign(turn=turn).sort_values(["turn", "genre"], kind="stable")
-    again = -(-n_tracks // len(tracks))
-    copies = [
-        tracks.assign(track=tracks["track"] + (f".{k}" if k else ""))
-        for k in range(again)
-    ]
-    return pd.concat(copies).head(n_tracks).reset_index(drop=True)
+    again = []
+    for k in range(-(-n_tracks // len(tracks))):
+        suffix = f".{k}" if k else ""
+        again.append(tracks.assign(track=tracks["track"] + suffix))
+    return pd.concat(again).head(n_tracks).reset_index(drop=True)
 
 
-def the_studys_way(tracks: pd.DataFrame, folder: Path) -> None:
+def the_studys_way(tracks, folder):
     """Load, slice, augment and transform a segment at a time; write JSON at the end."""
     data = {"mapping": list(tracks["genre"].cat.categories), "labels": [], "mfcc": []}
     for track, path, label in zip(
@@ -79,7 +78,7 @@ def the_studys_way(tracks: pd.DataFrame, folder: Path) -> None:
         json.dump(data, file, indent=4)
 
 
-def our_way(tracks: pd.DataFrame | list[str], folder: Path) -> None:
+def our_way(tracks, folder):
     """Do the same with one call of the package."""
     extraction.extract_mfcc(
         tracks,
@@ -90,28 +89,13 @@ def our_way(tracks: pd.DataFrame | list[str], folder: Path) -> None:
     )
 
 
-def one_long_file(path: str, folder: Path) -> None:
-    """Extract one track."""
-    our_way([path], folder)
+def measure(way, what, folder):
+    """Run one way in a new process; return time, peak memory and bytes written.
 
-
-def measure(way: str, what: int | str, folder: Path) -> dict:
-    """Run one way in a new process; return time, peak memory and bytes written."""
-    process = psutil.Popen(
-        [
-            sys.executable,
-            __file__,
-            "only",
-            "--way",
-            way,
-            "--what",
-            str(what),
-            "--folder",
-            folder,
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    ``what`` is a number of tracks, or the name of a file.
+    """
+    command = [sys.executable, __file__, way, what, folder]
+    process = psutil.Popen(map(str, command), stdout=subprocess.PIPE, text=True)
     peak = 0
     while process.poll() is None:
         peak = max(peak, _resident(process))
@@ -119,14 +103,11 @@ def measure(way: str, what: int | str, folder: Path) -> dict:
     if process.returncode:
         raise RuntimeError(f"{way} on {what} ended with {process.returncode}")
     written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return {
-        "seconds": float(process.stdout.read()),
-        "megabytes": peak / 1e6,
-        "bytes": written,
-    }
+    seconds = float(process.stdout.read())
+    return {"seconds": seconds, "megabytes": peak / 1e6, "bytes": written}
 
 
-def _resident(process: psutil.Popen) -> int:
+def _resident(process):
     """Sum the resident bytes of a process and its children; some pages count twice."""
     total = 0
     for one in [process, *process.children(recursive=True)]:
@@ -135,7 +116,7 @@ def _resident(process: psutil.Popen) -> int:
     return total
 
 
-def ratio(n_tracks: int, rounds: int) -> dict:
+def ratio(n_tracks, rounds):
     """Run both ways in turn on the same tracks, and compare them."""
     print(f"\n{n_tracks} tracks with three augmented copies, {rounds} rounds in turn:")
     results = {"the_studys_way": [], "our_way": []}
@@ -145,13 +126,9 @@ def ratio(n_tracks: int, rounds: int) -> dict:
                 folder = Path(temporary, f"{way}-{number}")
                 folder.mkdir()
                 measured.append(measure(way, n_tracks, folder))
-                print(
-                    "  {way:15} {seconds:7.1f} s {megabytes:7.0f} MB, {bytes:,} bytes "
-                    "written".format(way=way, **measured[-1])
-                )
-        compare(
-            n_tracks, Path(temporary, "the_studys_way-0"), Path(temporary, "our_way-0")
-        )
+                print(f"  {way:15} {measured[-1]}")
+        folders = [Path(temporary, f"{way}-0") for way in results]
+        compare(n_tracks, *folders)
     theirs, ours = (pd.DataFrame(measured) for measured in results.values())
     ratios = theirs["seconds"] / ours["seconds"]
     return {
@@ -168,7 +145,7 @@ def ratio(n_tracks: int, rounds: int) -> dict:
     }
 
 
-def compare(n_tracks: int, theirs: Path, ours: Path) -> None:
+def compare(n_tracks, theirs, ours):
     """Compare the MFCCs of both ways, copy by copy."""
     data = json.loads((theirs / "data.json").read_text())
     n_copies = 1 + len(augmentation.STUDY)
@@ -185,7 +162,7 @@ def compare(n_tracks: int, theirs: Path, ours: Path) -> None:
         np.testing.assert_allclose(segments.x[rows[copy]], study[:, position], atol=0.1)
 
 
-def growth(sizes: tuple[int, ...]) -> dict:
+def growth(sizes):
     """Measure time and memory of our way for several numbers of tracks."""
     results = {}
     for size in sizes:
@@ -196,7 +173,7 @@ def growth(sizes: tuple[int, ...]) -> dict:
     return results
 
 
-def long_file(hours: float) -> dict:
+def long_file(hours):
     """Extract one file of some hours, 44.1 kHz stereo, with all copies.
 
     The samples of an hour are 1,270 MB.
@@ -208,42 +185,43 @@ def long_file(hours: float) -> dict:
         with soundfile.SoundFile(path, "w", 44_100, 2) as file:
             for _ in range(int(hours * 3600 * 44_100 / len(y))):
                 file.write(stereo)
-        measured = measure("one_long_file", str(path), Path(temporary))
+        measured = measure("our_way", path, Path(temporary))
     return {"hours": hours, "hour_file_peak_mb": round(measured["megabytes"])}
 
 
-def main() -> None:
+def only(way, what, folder):
+    """Run one way in this process, and print the seconds that it takes."""
+    tracks = corpus(int(what)) if what.isdigit() else [what]
+    start = time.perf_counter()
+    {"the_studys_way": the_studys_way, "our_way": our_way}[way](tracks, Path(folder))
+    print(time.perf_counter() - start)
+
+
+def main():
     """Run the given parts, by default all, and record the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", default=["ratio", "growth", "long"])
     parser.add_argument("--tracks", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--sizes", type=int, nargs="+", default=[50, 100, 200, 400, 1000]
-    )
+    sizes = [50, 100, 200, 400, 1000]
+    parser.add_argument("--sizes", type=int, nargs="+", default=sizes)
     parser.add_argument("--hours", type=float, default=1)
-    for internal in ("--way", "--what", "--folder"):
-        parser.add_argument(internal, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.parts == ["only"]:
-        way = globals()[options.way]
-        what = corpus(int(options.what)) if options.what.isdigit() else options.what
-        start = time.perf_counter()
-        way(what, Path(options.folder))
-        print(time.perf_counter() - start)
+    if options.parts[0] in ("the_studys_way", "our_way"):
+        only(*options.parts)
         return
-    parts = {
-        "ratio": lambda: ratio(options.tracks, options.rounds),
-        "growth": lambda: growth(tuple(options.sizes)),
-        "long": lambda: long_file(options.hours),
-    }
     label = dataset.corpus_label(dataset.load_tracks(notebook.corpus_folder()))
     print(f"{label}; {psutil.cpu_count()} cores")
-    for name in options.parts:
-        numbers = parts[name]()
-        print(f"{name}: {numbers}")
+    for part in options.parts:
+        if part == "ratio":
+            numbers = ratio(options.tracks, options.rounds)
+        elif part == "growth":
+            numbers = growth(options.sizes)
+        else:
+            numbers = long_file(options.hours)
+        print(f"{part}: {numbers}")
         notebook.record(
-            f"extraction_{name}", corpus=label, split="none", seed=SEED, **numbers
+            f"extraction_{part}", corpus=label, split="none", seed=SEED, **numbers
         )
 
 

@@ -36,7 +36,8 @@ SEED = 0
 
 def mel_spectrograms(tracks: pd.DataFrame) -> extraction.Segments:
     """Compute the input of the peer for windows of all tracks: (n, bands, frames)."""
-    spectrograms, counts = [], []
+    spectrograms = []
+    counts = []
     for path in tracks["path"]:
         y = audio.load(path)
         windows = y[: len(y) // WINDOW * WINDOW].reshape(-1, WINDOW)
@@ -45,20 +46,15 @@ def mel_spectrograms(tracks: pd.DataFrame) -> extraction.Segments:
         )
         spectrograms += [librosa.power_to_db(each, ref=np.max) for each in mel]
         counts.append(len(windows))
-    table = tracks.iloc[np.repeat(np.arange(len(tracks)), counts)].reset_index(
-        drop=True
-    )
-    table["segment"], table["augmentation"] = (
-        table.groupby("track").cumcount(),
-        "original",
-    )
+    table = tracks.iloc[np.repeat(np.arange(len(tracks)), counts)]
     return extraction.Segments(np.float32(spectrograms), table)
 
 
 def mel_cnn(bands: int, frames: int, n_genres: int, *, seed: int) -> keras.Model:
     """Build the peer's network."""
     keras.utils.set_random_seed(seed)
-    layers, l2 = keras.layers, keras.regularizers.L2(0.02)
+    layers = keras.layers
+    l2 = keras.regularizers.L2(0.02)
     model = keras.Sequential([keras.Input((bands, frames, 1))])
     for filters in (16, 32, 64, 128, 256):
         model.add(layers.Conv2D(filters, 3, padding="same", activation="relu"))
@@ -76,12 +72,17 @@ def fit_mel_cnn(
     segments: extraction.Segments, *, epochs: int, seed: int
 ) -> keras.Model:
     """Train it; stop if the loss on a fifth of the artists does not fall any more."""
-    fit_rows, stop_rows = splits.split(segments.table, "artist", seed=seed)
-    x, labels = segments.x, segments.labels
+    train, validation_rows = splits.split(segments.table, "artist", seed=seed)
+    x = segments.x
+    labels = segments.labels
     model = mel_cnn(*x.shape[1:], len(segments.genres), seed=seed)
-    stop_by = x[stop_rows], labels[stop_rows]
     history = training.fit(
-        model, x[fit_rows], labels[fit_rows], stop_by, epochs=epochs, seed=seed
+        model,
+        x[train],
+        labels[train],
+        validation=(x[validation_rows], labels[validation_rows]),
+        epochs=epochs,
+        seed=seed,
     )
     print(f"  best epoch {history['val_loss'].idxmin()} of {len(history)}", flush=True)
     return model
@@ -105,40 +106,32 @@ def main(epochs: int = 60) -> None:
         "svm": (training.fit_svm, thirteen),
         "mlp": (partial(training.fit_statistics_mlp, seed=SEED), segments),
     }
-    # The same tracks in each fold for models with other segments.
-    tested_tracks = [
-        set(thirteen.table["track"].iloc[test])
-        for _, test in splits.folds(thirteen.table, "artist", seed=SEED)
-    ]
-    predictions = {name: [] for name in contenders}
+    folds = splits.folds(thirteen.table, "artist", seed=SEED)
+    of_folds = {name: [] for name in contenders}
     seconds = pd.DataFrame(columns=[*contenders], dtype=float)
-    for number, tracks_of_fold in enumerate(tested_tracks):
+    for number, (_, test) in enumerate(folds):
+        # The same tracks for models with other segments.
+        tracks_of_fold = thirteen.table["track"].iloc[test].unique()
         for name, (recipe, each) in contenders.items():
             tested = each.table["track"].isin(tracks_of_fold).to_numpy()
             fold = np.flatnonzero(~tested), np.flatnonzero(tested)
             predicted = validation.cross_validate(recipe, each, [fold], progress=False)
-            predictions[name].append(predicted)
+            of_folds[name].append(predicted)
             taken = predicted.runs["fit_seconds"][0]
             seconds.loc[number, name] = taken
             print(f"fold {number + 1}, {name:8} {taken:7.1f} s", flush=True)
-    predictions = {
-        name: metrics.Predictions(
-            pd.concat([fold.table for fold in each]),
-            pd.concat([fold.probabilities for fold in each]),
-        )
-        for name, each in predictions.items()
-    }
+    predictions = {name: metrics.concatenate(each) for name, each in of_folds.items()}
     for name, each in predictions.items():
         score = metrics.scores(each, by="artist")
-        gain = metrics.paired_interval(predictions["svm"], each, by="artist")
+        gain, low, high = metrics.paired_interval(predictions["svm"], each, by="artist")
         notebook.record(
             f"peers_{name}",
             corpus=corpus,
             split="artist, 5 folds",
             seed=SEED,
             **score,
-            svm_gain=gain[0],
-            svm_gain_interval=gain[1:],
+            svm_gain=gain,
+            svm_gain_interval=(low, high),
             fit_seconds=seconds[name].mean(),
             training_ratio=(seconds[name] / seconds["mlp"]).median(),
         )

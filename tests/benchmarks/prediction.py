@@ -9,11 +9,9 @@ import argparse
 import resource
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import soundfile
 import soxr
 from extraction import corpus
@@ -21,31 +19,30 @@ from extraction import corpus
 from gtzan_mfcc import audio, dataset, extraction, features, notebook, predict
 
 
-def song(path: Path, tracks: pd.DataFrame, seconds: int) -> Path:
+def song(path, tracks, seconds):
     """Write a song that joins tracks of the corpus, in stereo at 44.1 kHz."""
     with soundfile.SoundFile(path, "w", 44_100, 2) as file:
         while file.frames < seconds * 44_100:
             for track in tracks["path"]:
                 y = soxr.resample(audio.load(track), audio.SAMPLE_RATE, 44_100)
-                file.write(
-                    np.stack([y, y[::-1]], axis=1)[: seconds * 44_100 - file.frames]
-                )
+                stereo = np.stack([y, y[::-1]], axis=1)
+                file.write(stereo[: seconds * 44_100 - file.frames])
     return path
 
 
-def timed(work: Callable, *args: object, **settings: object) -> float:
+def timed(work, *args, **settings):
     """Return the time of a call in seconds."""
     started = time.perf_counter()
     work(*args, **settings)
     return time.perf_counter() - started
 
 
-def peak_mb() -> int:
+def peak_mb():
     """Return the peak memory of this process in MB."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
 
 
-def main() -> None:
+def main():
     """Measure, and record the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=1000)
@@ -59,10 +56,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         short = song(Path(temporary, "short.mp3"), tracks.head(6), 180)
         seconds = [timed(predict.predict, short, model) for _ in range(5)]
-        numbers |= {
-            "mp3_first_seconds": seconds[0],
-            "mp3_seconds": np.median(seconds[1:]),
-        }
+        numbers["mp3_first_seconds"] = seconds[0]
+        numbers["mp3_seconds"] = np.median(seconds[1:])
         numbers["mp3_peak_mb"] = peak_mb()
         hour = song(Path(temporary, "hour.mp3"), tracks.head(20), 3600)
         numbers["hour_seconds"] = timed(predict.predict, hour, model)
@@ -84,7 +79,8 @@ def main() -> None:
             f"predict {predicting:.1f} s"
         )
     numbers["extraction_ratio"] = np.median(ratios)
-    numbers |= {"slowest_ratio": min(ratios), "fastest_ratio": max(ratios)}
+    numbers["slowest_ratio"] = min(ratios)
+    numbers["fastest_ratio"] = max(ratios)
     print(numbers)
     notebook.record(
         "prediction_benchmark", corpus=label, split="none", seed=0, **numbers

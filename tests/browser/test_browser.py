@@ -22,11 +22,12 @@ webdriver = pytest.importorskip(
 )
 Wait = pytest.importorskip("selenium.webdriver.support.wait").WebDriverWait
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-WANTED = (
-    "needs Chromium and its driver; on Debian: apt install chromium chromium-driver"
+CHROMIUM = shutil.which("chromium")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER),
+    reason="needs Chromium and its driver: apt install chromium chromium-driver",
 )
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=WANTED)
 
 HERE = PROJECT / "tests" / "browser"
 BUILD = PROJECT / "build" / "browser"
@@ -43,13 +44,10 @@ PAGES = [
 def browser():
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for option in (
-        "headless=new",
-        "no-sandbox",
-        "disable-dev-shm-usage",
-        "window-size=1400,1000",
-    ):
-        options.add_argument(f"--{option}")
+    options.add_argument("--headless=new")
+    options.add_argument("--no-sandbox")
+    options.add_argument("--disable-dev-shm-usage")
+    options.add_argument("--window-size=1400,1000")
     BUILD.mkdir(parents=True, exist_ok=True)
     with webdriver.Chrome(options, webdriver.ChromeService(DRIVER)) as browser:
         yield browser
@@ -69,24 +67,25 @@ def lab(tmp_path_factory):
     notebooks = shutil.copytree(PROJECT / "notebooks", work / "notebooks")
     shutil.copytree(HERE / "labconfig", work / "labconfig")
     # The toy corpus, also where the notebooks would find GTZAN in data/.
-    env = {
+    env = os.environ | {
         "GTZAN_DIR": str(toy.make_corpus(TOY)),
         "SNAPSHOTS_DIR": "",
         "TQDM_DISABLE": "",
+        "BUILD_DIR": str(work / "build"),
+        "JUPYTER_CONFIG_DIR": str(work),
     }
-    env |= {"BUILD_DIR": str(work / "build"), "JUPYTER_CONFIG_DIR": str(work)}
     options = "-m jupyterlab --no-browser --allow-root --expose-app-in-browser".split()
     log = work / "log"
     with subprocess.Popen(
         [sys.executable, *options, notebooks],
-        env=os.environ | env,
+        env=env,
         stderr=log.open("w"),
     ) as server:
-        while not (
-            address := re.search(r"(http://127\S+)(\?token=\S+)", log.read_text())
-        ):
+        address = None
+        while address is None:
             assert server.poll() is None, log.read_text()
             time.sleep(0.5)
+            address = re.search(r"(http://127\S+)(\?token=\S+)", log.read_text())
         yield f"{address[1]}/tree/%s{address[2]}&reset"
         server.terminate()
 
@@ -100,11 +99,12 @@ def test_run_all_in_jupyterlab(browser, ask, lab, path):
     wait("idle()")
     ask("runAll() && null")
     wait("window.ran && idle()", minutes=15)
-    for place, share in {"top": 0, "middle": 0.5, "bottom": 1}.items():
+    for share in (0, 0.5, 1):
         ask(f"scrollTo({share})")
-        browser.save_screenshot(BUILD / f"{path.stem}-{place}.png")
+        browser.save_screenshot(BUILD / f"{path.stem}-{share}.png")
     assert not ask("errors()")
-    assert ask("prompts()") == [f"[{k}]:" for k in range(1, len(ask("prompts()")) + 1)]
+    prompts = ask("prompts()")
+    assert prompts == [f"[{number}]:" for number, _ in enumerate(prompts, 1)]
     assert "TOY CORPUS" in ask("text()")
     # What is shown where there is no picture, player or widget of an object.
     assert not re.search(r"<\S+( object|: >)|Error displaying widget", ask("text()"))
@@ -118,10 +118,8 @@ def test_run_all_in_jupyterlab(browser, ask, lab, path):
         wait("isNew() && idle()")
     if path.stem == "8_your_own_music":
         ask("upload()")
-        song = TOY / "waltz" / "waltz.00000.wav"
-        browser.find_element("css selector", "body > input[type=file]").send_keys(
-            str(song)
-        )
+        chooser = browser.find_element("css selector", "body > input[type=file]")
+        chooser.send_keys(str(TOY / "waltz" / "waltz.00000.wav"))
         wait("isNew() && idle()")
     browser.save_screenshot(BUILD / f"{path.stem}-end.png")
     assert not ask("errors()")
@@ -134,10 +132,10 @@ def test_page_is_not_cut_off(browser, ask, path, width):
     page = BUILD / f"{path.stem}.html"
     if path.suffix == ".md":
         page = BUILD / f"{path.parent.name}-{path.stem}.html"
-        style = f'<link rel="stylesheet" href="{HERE}/markdown.css">'
-        head = f'<base href="{path.as_uri()}">{style}'
         page.write_text(
-            f'<meta charset="utf-8">{head}{markdown2html(path.read_text())}'
+            f'<meta charset="utf-8"><base href="{path.as_uri()}">'
+            f'<link rel="stylesheet" href="{HERE}/markdown.css">'
+            f"{markdown2html(path.read_text())}"
         )
     size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
