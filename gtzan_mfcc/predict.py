@@ -378,7 +378,6 @@ def predict_files(
     ...     print(type(result).__name__, "for", file)
     AudioError for missing.wav
     """
-
     if isinstance(files, str | bytes):
         raise TypeError("files are a list or another iterable; predict takes one song.")
 
