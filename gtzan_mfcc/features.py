@@ -11,7 +11,7 @@ import scipy.signal
 import scipy.sparse
 
 from gtzan_mfcc._librosa import librosa
-from gtzan_mfcc.audio import SAMPLE_RATE
+from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
 
 
 @dataclass(frozen=True)
@@ -296,6 +296,8 @@ def tabular_features(y: np.ndarray) -> np.ndarray:
 
     Raises
     ------
+    AudioError
+        If `y` is shorter than a frame (2,048 samples).
     librosa.ParameterError
         If `y` is not an array of finite floating-point numbers.
 
@@ -313,6 +315,8 @@ def tabular_features(y: np.ndarray) -> np.ndarray:
     librosa.util.valid_audio(y)
     # librosa's functions are compiled for this type only; see _librosa.
     y = np.asarray(y, dtype=np.float32)
+    if y.shape[-1] < STUDY.n_fft:
+        raise AudioError(f"{y.shape[-1]:,} samples; a frame has {STUDY.n_fft:,}.")
     rows = [_tabular_features(signal) for signal in y.reshape(-1, y.shape[-1])]
     return np.reshape(rows, (*y.shape[:-1], len(FEATURE_NAMES)))
 
