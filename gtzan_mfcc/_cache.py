@@ -40,39 +40,32 @@ def rows_of_tracks(work, tracks, keys, *, cache, n_jobs, strict, progress):
         with _only_process(folder):
             # Another process may have computed some of them in the meantime.
             missing = _missing(files, keys)
-            jobs = [
-                joblib.delayed(_attempt)(work, *tracks.loc[k, ["track", "path"]], names)
-                for k, names in missing.items()
-            ]
-            parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
-            with warnings.catch_warnings(), closing(parallel(jobs)) as outcomes:
-                # joblib warns about lost results if the loop ends early.
-                warnings.filterwarnings("ignore", r"\d+ tasks ")
-                steps = bar(outcomes, "track", progress, total=len(missing))
-                for outcome, k in zip(steps, missing):
-                    if isinstance(outcome, str):
-                        reasons[k] = outcome
-                        if strict:
-                            raise audio.AudioError(outcome)
+            computed = _compute(work, tracks, missing, n_jobs, progress)
+            with closing(computed):  # This stops the workers after an error.
+                for outcome, k in computed:
+                    if not isinstance(outcome, str):
+                        in_memory |= _save(outcome, k, files[k])
+                    elif strict:
+                        raise audio.AudioError(outcome)
                     else:
-                        in_memory |= _keep(outcome, k, files[k])
+                        reasons[k] = outcome
     used = [k for k in range(len(tracks)) if k not in reasons]
     if not used:
         raise audio.AudioError(
             f"none of {len(tracks)} tracks can be used; {reasons[0]}"
         )
 
-    def rows(k, copy):
+    def rows_of(k, copy):
         if (k, copy) in in_memory:
             return in_memory[k, copy]
         return np.load(files[k][copy])
 
     counts = np.zeros(len(tracks), int)
     for k in used:
-        counts[k] = len(rows(k, "original"))
+        counts[k] = len(rows_of(k, "original"))
     pairs = [(k, copy) for k in used for copy in keys]
     if in_memory:
-        joined = np.concatenate([rows(*pair) for pair in pairs])
+        joined = np.concatenate([rows_of(*pair) for pair in pairs])
     else:
         joined = _joined(folder, [files[k][copy] for k, copy in pairs])
     left_out = pd.DataFrame(
@@ -140,6 +133,20 @@ def _only_process(folder):
         return locked(folder / "cache.lock")
 
 
+def _compute(work, tracks, missing, n_jobs, progress):
+    """Yield, of each track, its rows by copy or why it has none, and its number."""
+    jobs = [
+        joblib.delayed(_attempt)(work, *tracks.loc[k, ["track", "path"]], copies)
+        for k, copies in missing.items()
+    ]
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
+    with warnings.catch_warnings(), closing(parallel(jobs)) as outcomes:
+        # joblib warns about lost results if the loop ends early.
+        warnings.filterwarnings("ignore", r"\d+ tasks ")
+        steps = bar(outcomes, "track", progress, total=len(missing))
+        yield from zip(steps, missing)
+
+
 def _attempt(work, track, path, copies):
     """Return the rows of the copies of a track, or the reason why it has none."""
     try:
@@ -150,7 +157,7 @@ def _attempt(work, track, path, copies):
         return f"{reason} ({known})" if known else reason
 
 
-def _keep(outcome, k, files):
+def _save(outcome, k, files):
     """Save the rows of the copies that have a file; return those of the others."""
     in_memory = {}
     for copy, rows in outcome.items():

@@ -95,6 +95,7 @@ class _Part:
         self.start = start
         self.size = end - start
         self.position = 0
+        # The size that FFmpeg is told; see `_opened`.
         self.size_shown = self.size
 
     def read(self, size):
@@ -248,7 +249,7 @@ def _joined(frames):
         channels = first.layout.nb_channels
         # Channels side by side, because PyAV crashes on eight channels one by one.
         together = av.AudioResampler("flt", frame_size=_at_once(rate, channels))
-        # None stands for the end.
+        # None flushes the resampler.
         for frame in chain([first], group, [None]):
             for piece in together.resample(frame):
                 yield rate, piece.to_ndarray().reshape(-1, channels)

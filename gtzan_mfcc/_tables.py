@@ -1,4 +1,4 @@
-"""What several modules need for tables; apart from `_util`, as pandas takes a while."""
+"""What several modules need for tables; not in `_util`, as importing pandas is slow."""
 
 from functools import wraps
 

@@ -35,7 +35,7 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def temporary(path: Path) -> Iterator[Path]:
-    """Yield a temporary name to write to; rename the file when it is complete."""
+    """Write a file as a whole: yield a temporary name, and rename it at the end."""
     # Short, because `path` may have the longest name that is allowed. Keep the suffix:
     # Keras and NumPy choose the format by it.
     unfinished = path.with_name(f"unfinished-{uuid.uuid4().hex[:8]}{path.suffix}")
@@ -50,9 +50,9 @@ def temporary(path: Path) -> Iterator[Path]:
 def locked(path: Path, *, timeout: float = -1) -> Iterator[None]:
     """Let one process at a time pass, by a lock on the file `path`.
 
-    Some file systems have no locks. There, processes pass at the same time: files are
-    renamed when they are complete, so the worst that can happen is that work is done
-    twice.
+    After `timeout` seconds, a process passes without the lock. So does each process on
+    a file system without locks. Files are renamed when they are complete, so the worst
+    that can happen is that work is done twice.
     """
     lock = FileLock(path, timeout=timeout, mode=0o666)
     with suppress(OSError, NotImplementedError):
@@ -87,7 +87,9 @@ def fill_in(**parts: str) -> Callable:
 
     def filled(function):
         if function.__doc__:  # None with python -OO
-            function.__doc__ = function.__doc__.format(**parts)
+            for name, text in parts.items():
+                filled_in = function.__doc__.replace("{" + name + "}", text)
+                function.__doc__ = filled_in
         return function
 
     return filled

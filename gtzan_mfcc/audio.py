@@ -117,7 +117,7 @@ def blocks(
     if isinstance(file, str | os.PathLike):
         name = Path(file)
     else:
-        name = getattr(file, "name", "the given sound")
+        name = getattr(file, "name", None) or "the given sound"
     try:
         with _opened(file) as opened:
             if opened.seek(0, os.SEEK_END) == 0:
@@ -234,13 +234,15 @@ def segments(
             yield windows[first : first + SEGMENTS_AT_ONCE].copy()
         rest = rest[len(windows) * step :]
     if len(rest) >= shortest:
+        # The last piece, nearly whole.
         yield np.pad(rest, (0, length - len(rest)))[np.newaxis]
     elif not found:
-        if len(rest) < length // 6:
+        if 6 * len(rest) < length:
             raise AudioError(
                 f"{len(rest):,} samples of sound; at least {length // 6:,} are needed, "
                 "a sixth of a segment."
             )
+        # A short signal, repeated.
         yield np.resize(rest, (1, length))
 
 

@@ -40,7 +40,10 @@ ROBUST = (
 """Names of the augmentations for the model of the package; see notebook 7."""
 
 Seed = int | list[int] | np.random.Generator  # an argument of numpy.random.default_rng
-Range = tuple[float, float]  # the lowest and highest value of a draw
+Range = tuple[float, float]  # between which a value is drawn
+
+# The sample rates of MP3 in Hz.
+_MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 # Parts of docstrings that several augmentations share.
 _SHARED = {
@@ -54,8 +57,8 @@ _SHARED = {
     "augmented": """augmented : np.ndarray [shape=(..., n), dtype=float32]""",
 }
 
-# Python's and NumPy's global random generators belong to one thread at a time. An own
-# function may call an augmentation that uses them, too.
+# Python's and NumPy's global random generators belong to one thread at a time. A
+# user's function may call an augmentation that uses them, too.
 _global_generators = RLock()
 
 
@@ -115,7 +118,7 @@ def augment(
     settings = {name: value for name, value in known.items() if name in parameters}
     signals = np.reshape(y, (-1, np.shape(y)[-1])).astype(np.float32)
     for k, signal in enumerate(signals):
-        # A generator of its own, so that `rng` draws the same with and without it.
+        # Spawned, so that seeding the global generators takes no draw from `rng`.
         seed_of_signal = int(rng.spawn(1)[0].integers(2**32))
         with _global_seed(seed_of_signal):
             augmented = np.asarray(augmentation(signal.copy(), **settings))
@@ -124,10 +127,10 @@ def augment(
                 f"the augmentation {augmentation} makes {augmented.shape} of a signal "
                 f"of {signal.shape} samples; return as many."
             )
-        if not np.isfinite(augmented).all():
+        signals[k] = augmented
+        if not np.isfinite(signals[k]).all():
             # For some signals only, such as silence.
             raise AudioError(f"the augmentation {augmentation} makes infinity or NaN.")
-        signals[k] = augmented
     return signals.reshape(np.shape(y))
 
 
@@ -377,8 +380,8 @@ def mp3(
     ----------
     {signals}
     {seed}
-    {sample_rate} MP3 has 8,000, 11,025, 12,000, 16,000, 22,050, 24,000,
-        32,000, 44,100 and 48,000 Hz.
+    {sample_rate} One of 8,000, 11,025, 12,000, 16,000, 22,050, 24,000,
+        32,000, 44,100 and 48,000.
     bitrates : sequence of int
         Bit rates in kbit/s; one of them is drawn. At 22,050 Hz, they go from 16 to 160.
 
@@ -396,6 +399,8 @@ def mp3(
     >>> bool(np.abs(mp3(y, seed=0)[5000:-5000] - y[5000:-5000]).max() < 0.1)
     True
     """
+    if sample_rate not in _MP3_RATES:
+        raise ValueError(f"MP3 has no {sample_rate} Hz; take one of {_MP3_RATES}.")
     # libsndfile's level 0 is the highest bit rate of MP3 at a sample rate, and 1 is the
     # lowest. It takes MP3's nearest bit rate.
     if sample_rate >= 32_000:

@@ -497,7 +497,8 @@ def _scan(folder):
         elif name in tracks:
             reason = "exists in another format"
         else:
-            tracks[name] = (name, inside.parts[0], str(path))
+            genre = unicodedata.normalize("NFC", inside.parts[0])
+            tracks[name] = (name, genre, str(path))
             continue
         ignored.append((str(path), reason))
     return list(tracks.values()), ignored

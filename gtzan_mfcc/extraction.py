@@ -65,7 +65,7 @@ class Segments:
         about the track, ``path``, ``segment`` (0, 1, ... in the track), ``start`` (in
         s) and ``augmentation``. Without ``segment``, the rows of a track are numbered;
         without ``augmentation``, all are original. ``genre`` is made categorical, in
-        alphabetical order.
+        alphabetical order, unless it is categorical already.
     left_out : pd.DataFrame
         One row per file that was not used: ``track``, ``path``, ``reason``.
     settings : Settings, optional
@@ -265,7 +265,7 @@ def extract_mfcc(
 @fill_in(parallel=_PARALLEL)
 @any_file_names
 def extract_features(
-    tracks: pd.DataFrame,
+    tracks: pd.DataFrame | Sequence[str | Path],
     *,
     whole_tracks: bool = False,
     n_jobs: int = -1,
@@ -298,7 +298,8 @@ def extract_features(
     CacheError
         If `cache` cannot be written to; finished results are kept.
     ValueError
-        If two tracks have the same name.
+        If two tracks have the same name, or the table has a column ``segment``,
+        ``start`` or ``augmentation``.
 
     See Also
     --------
@@ -368,6 +369,8 @@ def _augmentations(augmentations):
     known = augmentation.AUGMENTATIONS
     if isinstance(augmentations, dict):
         known = augmentations
+    elif isinstance(augmentations, str):
+        augmentations = [augmentations]
     names = list(augmentations)
     unknown = sorted(set(names) - set(known))
     if unknown:
@@ -399,8 +402,8 @@ def _keys(settings, functions, seed):
 
 
 def _mfcc_of_track(track, path, copies, *, settings, step, functions, seed):
-    # After this is freed, glibc keeps freed memory for later use. Otherwise, requests
-    # for memory would take a quarter of the time.
+    # When so large a block is freed, glibc begins to keep freed memory for later use.
+    # Otherwise, requests for memory would take a quarter of the time.
     np.empty(31 * 2**20, np.uint8)
     # Each augmentation has its own generator for all batches.
     rngs = {

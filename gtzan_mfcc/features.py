@@ -71,6 +71,10 @@ class Settings:
                 )
         if self.n_fft % 2:
             raise ValueError(f"n_fft is {self.n_fft}; take an even number.")
+        if self.n_mfcc > self.n_mels:
+            raise ValueError(
+                f"n_mfcc is {self.n_mfcc}; there are {self.n_mels} mel bands."
+            )
         if self.hop_length > self.segment_length:
             raise ValueError(
                 f"hop_length is {self.hop_length}, and a segment of {self.seconds} s "
@@ -89,7 +93,7 @@ class Settings:
 
     @property
     def shortest_segment(self) -> int:
-        """Minimum number of samples that give as many frames as a whole segment.
+        """The minimum number of samples that gives as many frames as a whole segment.
 
         With the study's settings, this is 66,048 of 66,150 samples. The last piece of a
         track is kept if it has at least this length. This is the study's rule; on

@@ -160,7 +160,7 @@ def concatenate(predictions: Sequence[Predictions]) -> Predictions:
     )
 
 
-def _check_labels(true, predicted, genres):
+def _as_indices(true, predicted, genres):
     """Return the genres, and the labels as indices into them."""
     true = list(true)
     predicted = list(predicted)
@@ -229,7 +229,7 @@ def genre_report(
     macro avg          0.75    0.75      0.67      3.0
     weighted avg       0.83    0.67      0.67      3.0
     """
-    genres, true, predicted = _check_labels(true, predicted, genres)
+    genres, true, predicted = _as_indices(true, predicted, genres)
     # By number, because a genre may be called "accuracy".
     report = classification_report(
         true,
@@ -282,7 +282,7 @@ def genre_confusion(
     jazz                1     1
     rock                0     1
     """
-    genres, true, predicted = _check_labels(true, predicted, genres)
+    genres, true, predicted = _as_indices(true, predicted, genres)
     counts = confusion_matrix(
         true,
         predicted,
@@ -446,10 +446,10 @@ def paired_interval(
     groups = splits.group(votes.table, by)
     difference, variance, n_groups = _mean_of_groups(differences, groups)
     if variance == 0:
-        # All groups agree: Clopper and Pearson's limit of the share that may differ.
-        half = 1 - 0.025 ** (1 / n_groups)
+        # All groups agree: Clopper and Pearson's limit of the share that may differ,
+        # times the largest change of a group that differs.
+        half = (1 - 0.025 ** (1 / n_groups)) * (1 + abs(difference))
     else:
-        # Student's t.
         half = student_t.ppf(0.975, n_groups - 1) * np.sqrt(variance)
     low = max(-1, difference - half)
     high = min(1, difference + half)

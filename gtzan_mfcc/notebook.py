@@ -258,7 +258,7 @@ def record(
 
 
 def player(y: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Audio | Markdown:
-    """Show a player for a signal.
+    """Show a player for a signal; all sounds are played at the same loudness.
 
     A player stores its sound in the notebook, and no licence allows copies of GTZAN's
     sound. So if ``SNAPSHOTS_DIR`` is set, as for the notebooks in the repository, a

@@ -420,7 +420,7 @@ def report_card(
             capsize=3,
             label=name,
             fmt="os^Dv"[number % 5],
-            color=COLOURS.get(name, f"C{number}"),
+            color=COLOURS.get(name, f"C{len(COLOURS) + number}"),
         )
     _name_ticks(ax.xaxis, [str(split).replace("_", "\n") for split in splits])
     ax.set(xlabel="what the split keeps together", ylabel="accuracy by track")
@@ -542,7 +542,7 @@ def _axes(ax, figsize):
 
 def _heatmap(ax, shares, numbers, *, label, lowest=0):
     """Draw a table of shares as colours from `lowest` to 1, with numbers on them."""
-    is_count = numbers.to_numpy().dtype.kind == "i"
+    is_count = numbers.to_numpy().dtype.kind in "iu"
     sns.heatmap(
         shares,
         vmin=lowest,

@@ -184,7 +184,8 @@ class Prediction:
     seconds : float
         Length of the song.
     padded : bool
-        Whether the song was shorter than a segment, and was repeated to fill one.
+        Whether the song was too short for a segment (see
+        `gtzan_mfcc.features.Settings.shortest_segment`), and was repeated to fill one.
     silent : bool
         Whether the root mean square is more than 60 dB below full scale. Then there is
         almost no sound, and the genres mean nothing.

@@ -93,12 +93,13 @@ def folds(
     ----------
     table : pd.DataFrame
         One row per track or segment, with the columns ``track``, ``genre`` and `by`. If
-        there is a column ``augmentation``, only its rows ``original`` are tested.
+        there is a column ``augmentation``, only its rows ``original`` are tested by a
+        column; ``"segment"`` tests all rows, as in the study.
     by : str
-        The unit that is never split: ``"segment"`` for random rows, or the name of a
-        column, such as ``"track"`` or ``"artist"``. A track of unknown artist is a
-        group of its own. If there is a column ``replica_of``, replicas are in the group
-        of their original.
+        What stays together: rows with the same value in this column, such as
+        ``"track"`` or ``"artist"``. A track of unknown artist is a group of its own. If
+        there is a column ``replica_of``, replicas are in the group of their original.
+        ``"segment"`` keeps nothing together: rows are drawn at random.
     n_folds : int
         Number of folds, 2 or more.
     fewer : bool
@@ -118,10 +119,8 @@ def folds(
     Raises
     ------
     ValueError
-        If there is no column `by`, there are fewer groups than folds, or a test set
-        would be empty.
-    KeyError
-        If there is no column ``genre`` or ``track``.
+        If a column or a genre is missing, there are fewer groups than folds, or a test
+        set would be empty.
 
     Warns
     -----
@@ -141,6 +140,9 @@ def folds(
     [2 3] [0 1]
     [0 1] [2 3]
     """
+    _check_column(table, "genre")
+    if table["genre"].isna().any():
+        raise ValueError("some rows have no genre; leave them out.")
     genres = np.array([str(genre) for genre in table["genre"]], dtype=object)
     if by == "segment":
         splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
@@ -157,14 +159,14 @@ def folds(
     # The tracks of such a group in other genres are not tested, either.
     untested = groups[np.isin(genres, single)]
     testable = np.flatnonzero(~groups.isin(untested))
-    genres = genres[testable]
-    groups = groups[testable]
+    testable_genres = genres[testable]
+    testable_groups = groups[testable]
     if fewer:
-        n_groups = groups.groupby(genres).nunique()
+        n_groups = testable_groups.groupby(testable_genres).nunique()
         n_folds = min([n_folds, *n_groups[n_groups > 1]])
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     result = []
-    for _, test in splitter.split(testable, genres, groups):
+    for _, test in splitter.split(testable, testable_genres, testable_groups):
         rows = testable[test]
         train = np.setdiff1d(np.arange(len(table)), rows)
         test = _originals(table, rows)
@@ -273,6 +275,8 @@ def _merge_replicas(names, tracks, originals):
     # A column of numbers with gaps has 1.0 for track 1.
     originals = originals.convert_dtypes()
     groups = DisjointSet(names)
+    # The first group of each track. A track in two groups links them, and so does a
+    # replica with its original.
     group_of = {}
     for name, track, original in set(zip(names, tracks, originals)):
         for known in (track, original):

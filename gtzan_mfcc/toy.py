@@ -92,6 +92,8 @@ def make_track(
     >>> make_track("waltz", 0, seconds=3).shape
     (66150,)
     """
+    if genre not in GENRES or number < 0:
+        raise ValueError(f"no track {genre} {number}; the genres are {GENRES}.")
     n = int(seconds * SAMPLE_RATE)
     style = _STYLES[genre]
     stream = [seed, GENRES.index(genre), number % 5]

@@ -62,7 +62,8 @@ _CACHE = """cache : str or Path, optional
         A folder to keep the predictions of each fold; None keeps nothing. They are used
         again only if the segments, the fold, the model with its settings, the code of
         this package and the packages are the same. What your own functions or Keras
-        models predict is not kept. An interrupted run continues where it stopped.
+        models predict is not kept, nor what a classifier without a seed does. An
+        interrupted run continues where it stopped.
     progress : bool
         Show a progress bar."""
 
@@ -112,7 +113,7 @@ def cross_validate(
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression
-    >>> table = pd.DataFrame({{"track": list("abcd"), "genre": ["jazz", "rock"] * 2}})
+    >>> table = pd.DataFrame({"track": list("abcd"), "genre": ["jazz", "rock"] * 2})
     >>> segments = Segments(np.array([[0.0], [9.0], [1.0], [8.0]]), table)
     >>> folds = splits.folds(segments.table, "track", n_folds=2)
     >>> predictions = cross_validate(LogisticRegression(), segments, folds)
@@ -127,7 +128,7 @@ def cross_validate(
         if key is not None:
             name = digest([key, np.asarray(train).tolist(), np.asarray(test).tolist()])
             file = Path(cache) / "folds" / f"{name}.npz"
-            result = _kept(file)
+            result = _load(file)
         if result is None:
             result = _train_and_test(fit_model, segments, train, test)
             if key is not None:
@@ -201,7 +202,7 @@ def report_card(
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression
-    >>> table = pd.DataFrame({{"track": list("abcdefgh")}})
+    >>> table = pd.DataFrame({"track": list("abcdefgh")})
     >>> table["genre"] = ["jazz", "rock"] * 4
     >>> x = np.arange(8)[:, np.newaxis] % 2
     >>> card, _ = report_card(LogisticRegression(), Segments(x, table), by="track")
@@ -211,7 +212,7 @@ def report_card(
     Name: track_accuracy, dtype: float64
     """
     by = [by] if isinstance(by, str) else list(by)
-    seeds = list(seeds)
+    seeds = list(dict.fromkeys(seeds))
     known = {*SPLITS, *segments.table} - {"leak"}
     if not known.issuperset(by):
         raise ValueError(f"by is {by}; the splits are {sorted(known, key=str)}.")
@@ -331,12 +332,18 @@ def _fit_classifier(segments, *, classifier):
 
 def _key(fit_model, segments):
     """Hash what the predictions depend on, except the fold; None if unknown."""
+    is_classifier = getattr(fit_model, "func", None) is _fit_classifier
+    if is_classifier:
+        settings = fit_model.keywords["classifier"].get_params()
+        for name, value in settings.items():
+            if name.endswith("random_state") and value is None:
+                return None  # It may be random.
     try:
         how = [identity(fit_model), code_of_modules(_MODULES)]
     except UnknownCodeError:
         return None
     how.append(package_versions(_PACKAGES))
-    if getattr(fit_model, "func", None) is not _fit_classifier:
+    if not is_classifier:
         from gtzan_mfcc._keras import keras
 
         # Not the version of a package, because TensorFlow has several packages.
@@ -347,7 +354,7 @@ def _key(fit_model, segments):
     return digest([how, segments.table.to_dict("list"), segments.genres])
 
 
-def _kept(file):
+def _load(file):
     """Read what was kept of a fold; None if there is nothing to read."""
     try:
         with np.load(file) as kept:

@@ -39,7 +39,7 @@ def _no_traces(monkeypatch, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def reference() -> Path:
+def reference():
     """Return the folder with `lossless` tracks and Kaggle's `reference` tables."""
     for folder in filter(None, (GTZAN, SHARED)):
         if (folder / "lossless").is_dir() and (folder / "reference").is_dir():
@@ -48,7 +48,7 @@ def reference() -> Path:
 
 
 @pytest.fixture(scope="session")
-def toy_corpus(tmp_path_factory) -> Path:
+def toy_corpus(tmp_path_factory):
     """Make a corpus with two tracks of each toy genre."""
     from gtzan_mfcc import toy
 
@@ -56,7 +56,7 @@ def toy_corpus(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def tone() -> np.ndarray:
+def tone():
     """Make 3.5 s of a chord that fades, with some noise: all features are defined."""
     seconds = np.arange(int(3.5 * 22_050)) / 22_050
     chord = sum(np.sin(2 * np.pi * f * seconds) for f in (220, 277.2, 329.6))
@@ -67,11 +67,12 @@ def tone() -> np.ndarray:
 
 
 @pytest.fixture
-def small_corpus(tmp_path, tone) -> Path:
+def small_corpus(tmp_path, tone):
     """Make a corpus of two genres with two short tracks each."""
+    corpus = tmp_path / "corpus"
     for genre, gain in (("loud", 1.0), ("quiet", 0.1)):
-        (tmp_path / "corpus" / genre).mkdir(parents=True)
+        (corpus / genre).mkdir(parents=True)
         for k in range(2):
-            path = tmp_path / "corpus" / genre / f"{genre}.{k:05d}.wav"
-            soundfile.write(path, np.tile(tone, 2) * gain / (k + 1), 22_050)
-    return tmp_path / "corpus"
+            y = np.tile(tone, 2) * gain / (k + 1)
+            soundfile.write(corpus / genre / f"{genre}.{k:05d}.wav", y, 22_050)
+    return corpus

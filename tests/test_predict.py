@@ -1,7 +1,6 @@
 import io
 import tomllib
 import tracemalloc
-from itertools import count
 
 import joblib
 import numpy as np
@@ -14,23 +13,21 @@ from conftest import PROJECT, quick_network
 from gtzan_mfcc import audio, dataset, extraction, features, predict
 from gtzan_mfcc.features import STUDY, Settings
 
-GENRES = ["rock", "jazz", "blues"]  # Not in alphabetical order, to detect sorting.
+# Not in alphabetical order, to detect sorting; and two are also names of columns.
+GENRES = ["start", "end", "blues"]
 RATE = 22_050
 WHOLE = 66_150
-SHORTEST = 66_048
 OTHER = Settings(
     sample_rate=16_000, seconds=2, n_fft=1024, hop_length=256, n_mels=64, n_mfcc=20
 )
 
 
-def music(n_samples, rate=RATE, seed=0):
-    """Make notes that change, so that segments differ."""
+def music(n_samples, seed=0):
+    """Make noise that changes its loudness, so that segments differ."""
     rng = np.random.default_rng(seed)
-    seconds = np.arange(n_samples) / rate
-    notes = rng.uniform(100, 3_000, 4 + n_samples // rate * 4)
-    phase = np.cumsum(notes[(seconds * 4).astype(int)]) / rate
-    noise = rng.uniform(-0.05, 0.05, n_samples)
-    return (0.3 * np.sin(2 * np.pi * phase) + noise).astype(np.float32)
+    loudness = np.repeat(rng.uniform(0.01, 0.5, n_samples // 5_000 + 1), 5_000)
+    noise = rng.uniform(-1, 1, n_samples)
+    return (loudness[:n_samples] * noise).astype(np.float32)
 
 
 def network_of(settings, n_genres=3):
@@ -61,72 +58,62 @@ def test_predictions_are_those_of_the_segments_that_are_extracted(write, setting
     length = settings.segment_length
     shortest = settings.shortest_segment
     hop_seconds = hop * settings.seconds
-    for n in (length - 1, shortest - 1, 2 * length - 1, 4 * length, length + shortest):
-        path = write(f"{n}.wav", music(n, rate), rate)
+    for n in (shortest - 1, length - 1, length + shortest, 4 * length):
+        path = write(f"{n}.wav", music(n), rate)
         segments = extraction.extract_mfcc(
             [path], settings, hop_seconds=hop_seconds, n_jobs=1, progress=False
         )
         prediction = predict.predict(path, model, hop_seconds=hop_seconds)
-        over_time = prediction.over_time
         expected = model.network.predict(segments.x, verbose=0)
-        np.testing.assert_allclose(over_time, expected, rtol=1e-4, atol=1e-6)
-        assert list(over_time) == GENRES
-        assert over_time.index.names == ["start", "end"]
-        start = over_time.index.get_level_values("start")
-        np.testing.assert_allclose(start, segments.table["start"])
-        end = np.minimum(start + settings.seconds, n / rate)
-        np.testing.assert_allclose(over_time.index.get_level_values("end"), end)
+        np.testing.assert_allclose(prediction.over_time, expected, rtol=1e-4, atol=1e-6)
+        assert list(prediction.over_time) == GENRES
+        times = segments.table[["start"]]
+        times = times.assign(
+            end=np.minimum(times["start"] + settings.seconds, n / rate)
+        )
+        found = prediction.over_time.index.to_frame(index=False)
+        pd.testing.assert_frame_equal(found, times)
         assert prediction.padded == (n < shortest)
         assert prediction.seconds == n / rate
 
 
 def test_a_song_is_a_path_an_open_file_bytes_or_an_array(write, model):
-    y = music(9 * 44_100, 44_100)
+    y = music(9 * 44_100)
     path = write("song.wav", y, 44_100)
     expected = predict.predict(path, model)
     assert (expected.seconds, len(expected.over_time)) == (9, 3)
     content = path.read_bytes()
-    others = [predict.predict(y, model, sample_rate=44_100)]
-    for song in (str(path), io.BytesIO(content), content):
-        others.append(predict.predict(song, model))
-    for other in others:
-        pd.testing.assert_frame_equal(other.over_time, expected.over_time, rtol=1e-4)
+    for song in (str(path), io.BytesIO(content), content, y):
+        other = predict.predict(song, model, sample_rate=44_100).over_time
+        pd.testing.assert_frame_equal(other, expected.over_time, rtol=1e-4)
 
 
 def test_an_array_has_the_sample_rate_of_the_model_by_default():
     model = predict.Classifier(network_of(OTHER), GENRES, OTHER)
-    assert predict.predict(music(80_000, 16_000), model).seconds == 5
+    assert predict.predict(music(80_000), model).seconds == 5
 
 
-@pytest.mark.parametrize("hop_seconds", [0, -1, 1e-9, 3.001, np.nan, np.inf])
+@pytest.mark.parametrize("hop_seconds", [0, 1e-9, 3.001, np.nan])
 def test_a_hop_that_makes_no_sense_is_refused(model, hop_seconds):
+    results = predict.predict_files(["nowhere.wav"], model, hop_seconds=hop_seconds)
     with pytest.raises(ValueError, match=r"hop_seconds is .*; take up to 3\.0\."):
-        predict.predict("nowhere.wav", model, hop_seconds=hop_seconds)
+        next(results)
 
 
-@pytest.mark.parametrize("name", ["short.wav", "./short.wav", "missing.wav"])
-def test_an_error_begins_with_the_name_of_the_file(write, monkeypatch, model, name):
-    monkeypatch.chdir(write("short.wav", music(9_000)).parent)
-    with pytest.raises(audio.AudioError) as caught:
-        predict.predict(name, model)
-    shown, _, reason = str(caught.value).partition(": ")
-    assert shown == name.removeprefix("./")
-    assert reason.startswith("no such" if name == "missing.wav" else "9,000 samples")
+def test_an_error_begins_with_the_name_of_the_file(write, model):
+    short = write("short.wav", music(9_000))
+    for song, reason in ((short, "9,000 samples"), ("missing.wav", "no such file")):
+        with pytest.raises(audio.AudioError) as caught:
+            predict.predict(song, model)
+        assert str(caught.value).startswith(f"{song}: {reason}")
 
 
 def test_a_short_song_is_repeated(model):
     y = music(20_000)
-    prediction = predict.predict(y, model)
-    expected = model.predict_proba(np.resize(y, (1, WHOLE)))
-    np.testing.assert_allclose(prediction.over_time, expected, rtol=1e-4)
-    assert prediction.padded
-
-
-@pytest.mark.parametrize("name", ["start", "file", "seconds"])
-def test_a_class_may_have_any_name(name):
-    model = predict.Classifier(quick_network(), [name, "end", "genre"], STUDY)
-    prediction = predict.predict(music(WHOLE), model)
-    assert prediction.over_time.sum(axis=1).to_list() == pytest.approx([1])
+    short = predict.predict(y, model)
+    repeated = predict.predict(np.resize(y, WHOLE), model)
+    np.testing.assert_allclose(short.over_time, repeated.over_time, rtol=1e-4)
+    assert short.padded
 
 
 def test_of_genres_that_are_as_probable_the_first_is_predicted():
@@ -139,9 +126,7 @@ def test_of_genres_that_are_as_probable_the_first_is_predicted():
     assert prediction in [None, prediction]
 
 
-@pytest.mark.parametrize(
-    ("rms", "silent"), [(0, True), (0.00098, True), (0.0011, False)]
-)
+@pytest.mark.parametrize(("rms", "silent"), [(0.00098, True), (0.0011, False)])
 def test_a_song_without_sound_is_silent(model, rms, silent):
     y = np.random.default_rng(0).standard_normal(4 * RATE)
     y *= rms / np.sqrt(np.mean(y**2))
@@ -177,7 +162,6 @@ def test_a_model_of_scikit_learn_predicts_songs_as_well():
     [
         ({"frames": 131}, STUDY, r"\(None, 131, 13\).*not from \(None, 130, 13\)"),
         ({}, OTHER, r"\(None, 130, 13\).*not from \(None, 126, 20\)"),
-        ({"n_mfcc": 20}, STUDY, r"\(None, 130, 20\)"),
         ({"n_genres": 4}, STUDY, r"to \(None, 4\), and not .* to \(None, 3\)"),
     ],
 )
@@ -186,9 +170,7 @@ def test_a_network_that_does_not_fit_is_refused(network, settings, found):
         predict.Classifier(quick_network(**network), GENRES, settings)
 
 
-@pytest.mark.parametrize(
-    "genres", [["a"], ["a", "a"], ["a", 1], "abc", {"a", "b"}, {"a": 0, "b": 1}]
-)
+@pytest.mark.parametrize("genres", [["a"], ["a", "a"], ["a", 1], "abc", {"a", "b"}])
 def test_genres_are_a_list_of_different_names(genres):
     with pytest.raises(predict.ModelError, match="give a list of two or more"):
         predict.Classifier(quick_network(n_genres=len(genres)), genres, STUDY)
@@ -227,23 +209,22 @@ def test_files_are_predicted_in_order_and_errors_are_not_raised(write, model, n_
     for file, result in results[:2] + results[3:]:
         expected = predict.predict(file, model).over_time
         pd.testing.assert_frame_equal(result.over_time, expected)
-    assert list(predict.predict_files([], model)) == []
 
 
-@pytest.mark.parametrize(("n_jobs", "most"), [(1, 1), (2, 4)])
+@pytest.mark.parametrize(("n_jobs", "most"), [(1, 5), (2, 8)])
 def test_few_files_are_taken_before_their_results_are_given(model, n_jobs, most):
-    taken = count()
-    endless = (f"{next(taken)}.wav" for _ in iter(int, 1))
-    results = predict.predict_files(endless, model, n_jobs=n_jobs)
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(f"{len(taken)}.wav")
+            yield taken[-1]
+
+    results = predict.predict_files(endless(), model, n_jobs=n_jobs)
     for number in range(5):
         assert next(results)[0] == f"{number}.wav"
     results.close()
-    assert next(taken) <= 5 + most
-
-
-def test_a_wrong_hop_is_raised(model):
-    with pytest.raises(ValueError, match="hop_seconds is 4"):
-        list(predict.predict_files(["a.wav"], model, hop_seconds=4))
+    assert len(taken) <= most
 
 
 def test_the_pretrained_model_has_gtzans_genres_and_is_installed_with_the_package():

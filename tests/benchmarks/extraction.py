@@ -7,12 +7,12 @@ machine affects both.
 """
 
 import argparse
-import contextlib
 import json
-import subprocess
-import sys
+import multiprocessing
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import audiomentations
@@ -34,10 +34,10 @@ def corpus(n_tracks):
     tracks = tracks[~tracks["path"].str.contains(r"jazz\.00054")]
     turn = tracks.groupby("genre", observed=True).cumcount()
     tracks = tracks.assign(turn=turn).sort_values(["turn", "genre"], kind="stable")
-    again = []
-    for k in range(-(-n_tracks // len(tracks))):
-        suffix = f".{k}" if k else ""
-        again.append(tracks.assign(track=tracks["track"] + suffix))
+    again = [
+        tracks.assign(track=tracks["track"] + f".{k}")
+        for k in range(1 + n_tracks // len(tracks))
+    ]
     return pd.concat(again).head(n_tracks).reset_index(drop=True)
 
 
@@ -89,55 +89,60 @@ def our_way(tracks, folder):
     )
 
 
-def measure(way, what, folder):
-    """Run one way in a new process; return time, peak memory and bytes written.
+def timed(way, tracks, folder):
+    """Run one way in this process, and return the seconds that it takes."""
+    start = time.perf_counter()
+    way(tracks, folder)
+    return time.perf_counter() - start
 
-    ``what`` is a number of tracks, or the name of a file.
-    """
-    command = [sys.executable, __file__, way, what, folder]
-    process = psutil.Popen(map(str, command), stdout=subprocess.PIPE, text=True)
-    peak = 0
-    while process.poll() is None:
-        peak = max(peak, _resident(process))
-        time.sleep(0.5)  # measuring takes time of a core, and our way uses all cores
-    if process.returncode:
-        raise RuntimeError(f"{way} on {what} ended with {process.returncode}")
+
+def measure(way, tracks, folder):
+    """Run one way in a new process; return time, peak memory and bytes written."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        work = pool.submit(timed, way, tracks, folder)
+        peak = 0
+        while not work.done():
+            peak = max(peak, resident())
+            time.sleep(
+                0.5
+            )  # measuring takes time of a core, and our way uses all cores
     written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    seconds = float(process.stdout.read())
-    return {"seconds": seconds, "megabytes": peak / 1e6, "bytes": written}
+    return {"seconds": work.result(), "megabytes": peak / 1e6, "bytes": written}
 
 
-def _resident(process):
-    """Sum the resident bytes of a process and its children; some pages count twice."""
+def resident():
+    """Sum the resident bytes of all child processes; some pages count twice."""
     total = 0
-    for one in [process, *process.children(recursive=True)]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            total += one.memory_info().rss
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
     return total
 
 
 def ratio(n_tracks, rounds):
     """Run both ways in turn on the same tracks, and compare them."""
     print(f"\n{n_tracks} tracks with three augmented copies, {rounds} rounds in turn:")
-    results = {"the_studys_way": [], "our_way": []}
-    with tempfile.TemporaryDirectory() as temporary:
-        for number in range(rounds):
-            for way, measured in results.items():
-                folder = Path(temporary, f"{way}-{number}")
-                folder.mkdir()
-                measured.append(measure(way, n_tracks, folder))
-                print(f"  {way:15} {measured[-1]}")
-        folders = [Path(temporary, f"{way}-0") for way in results]
-        compare(n_tracks, *folders)
-    theirs, ours = (pd.DataFrame(measured) for measured in results.values())
+    tracks = corpus(n_tracks)
+    theirs = []
+    ours = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as temporary:
+            study = Path(temporary, "study")
+            study.mkdir()
+            theirs.append(measure(the_studys_way, tracks, study))
+            package = Path(temporary, "package")
+            ours.append(measure(our_way, tracks, package))
+            compare(tracks, study, package)
+        print(f"  study {theirs[-1]}\n  package {ours[-1]}")
+    theirs = pd.DataFrame(theirs)
+    ours = pd.DataFrame(ours)
     ratios = theirs["seconds"] / ours["seconds"]
     return {
         "speed_ratio": ratios.median(),
         "slowest_ratio": ratios.min(),
         "fastest_ratio": ratios.max(),
         "share_of_bytes": ours["bytes"][0] / theirs["bytes"][0],
-        "ms_a_track": round(ours["seconds"].median() / n_tracks * 1000),
-        "study_ms_a_track": round(theirs["seconds"].median() / n_tracks * 1000),
         "peak_mb": round(ours["megabytes"].max()),
         "study_peak_mb": round(theirs["megabytes"].max()),
         "tracks": n_tracks,
@@ -145,56 +150,44 @@ def ratio(n_tracks, rounds):
     }
 
 
-def compare(n_tracks, theirs, ours):
+def compare(tracks, theirs, ours):
     """Compare the MFCCs of both ways, copy by copy."""
+    copies = ["original", *augmentation.STUDY]
     data = json.loads((theirs / "data.json").read_text())
-    n_copies = 1 + len(augmentation.STUDY)
     study = np.array(data["mfcc"], np.float32)
-    study = study.reshape(-1, n_copies, *study.shape[1:])
     segments = extraction.extract_mfcc(
-        corpus(n_tracks), augmentations=augmentation.STUDY, seed=SEED, cache=ours
+        tracks, augmentations=augmentation.STUDY, seed=SEED, cache=ours
     )
     # The study's copies follow each segment; ours follow each track.
-    rows = segments.table.groupby("augmentation").indices
-    for position, copy in enumerate(("original", *augmentation.STUDY)):
-        difference = np.abs(segments.x[rows[copy]] - study[:, position])
-        print(f"  {copy:12} MFCCs differ by {difference.max():.1e} at most")
-        np.testing.assert_allclose(segments.x[rows[copy]], study[:, position], atol=0.1)
+    for position, copy in enumerate(copies):
+        x = segments.select(segments.table["augmentation"] == copy).x
+        difference = np.abs(x - study[position :: len(copies)]).max()
+        print(f"  {copy:12} MFCCs differ by {difference:.1e} at most")
+        assert difference < 0.1
 
 
-def growth(sizes):
+def growth():
     """Measure time and memory of our way for several numbers of tracks."""
     results = {}
-    for size in sizes:
+    for size in (50, 100, 200, 400, 1000):
         with tempfile.TemporaryDirectory() as folder:
-            measured = measure("our_way", size, Path(folder))
+            measured = measure(our_way, corpus(size), Path(folder))
         results[f"ms_a_track_at_{size}"] = round(measured["seconds"] / size * 1000)
         results[f"peak_mb_at_{size}"] = round(measured["megabytes"])
     return results
 
 
-def long_file(hours):
-    """Extract one file of some hours, 44.1 kHz stereo, with all copies.
-
-    The samples of an hour are 1,270 MB.
-    """
+def long_file():
+    """Extract one file of an hour, 44.1 kHz stereo (1,270 MB), with all copies."""
     y = audio.load(corpus(1).loc[0, "path"])
     stereo = np.stack([y, y[::-1]], axis=1)
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary, "long.flac")
         with soundfile.SoundFile(path, "w", 44_100, 2) as file:
-            for _ in range(int(hours * 3600 * 44_100 / len(y))):
+            for _ in range(3600 * 44_100 // len(y)):
                 file.write(stereo)
-        measured = measure("our_way", path, Path(temporary))
-    return {"hours": hours, "hour_file_peak_mb": round(measured["megabytes"])}
-
-
-def only(way, what, folder):
-    """Run one way in this process, and print the seconds that it takes."""
-    tracks = corpus(int(what)) if what.isdigit() else [what]
-    start = time.perf_counter()
-    {"the_studys_way": the_studys_way, "our_way": our_way}[way](tracks, Path(folder))
-    print(time.perf_counter() - start)
+        measured = measure(our_way, [path], Path(temporary))
+    return {"hours": 1, "hour_file_peak_mb": round(measured["megabytes"])}
 
 
 def main():
@@ -203,22 +196,16 @@ def main():
     parser.add_argument("parts", nargs="*", default=["ratio", "growth", "long"])
     parser.add_argument("--tracks", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=3)
-    sizes = [50, 100, 200, 400, 1000]
-    parser.add_argument("--sizes", type=int, nargs="+", default=sizes)
-    parser.add_argument("--hours", type=float, default=1)
     options = parser.parse_args()
-    if options.parts[0] in ("the_studys_way", "our_way"):
-        only(*options.parts)
-        return
     label = dataset.corpus_label(dataset.load_tracks(notebook.corpus_folder()))
     print(f"{label}; {psutil.cpu_count()} cores")
     for part in options.parts:
         if part == "ratio":
             numbers = ratio(options.tracks, options.rounds)
         elif part == "growth":
-            numbers = growth(options.sizes)
+            numbers = growth()
         else:
-            numbers = long_file(options.hours)
+            numbers = long_file()
         print(f"{part}: {numbers}")
         notebook.record(
             f"extraction_{part}", corpus=label, split="none", seed=SEED, **numbers

@@ -10,7 +10,6 @@ the augmentation (mirrored, with stripes) in one of its notebooks.
 """
 
 import warnings
-from functools import partial
 
 import librosa
 import numpy as np
@@ -34,7 +33,7 @@ WINDOW = 33_000  # samples, of 22,050 in a second
 SEED = 0
 
 
-def mel_spectrograms(tracks: pd.DataFrame) -> extraction.Segments:
+def mel_spectrograms(tracks):
     """Compute the input of the peer for windows of all tracks: (n, bands, frames)."""
     spectrograms = []
     counts = []
@@ -50,7 +49,7 @@ def mel_spectrograms(tracks: pd.DataFrame) -> extraction.Segments:
     return extraction.Segments(np.float32(spectrograms), table)
 
 
-def mel_cnn(bands: int, frames: int, n_genres: int, *, seed: int) -> keras.Model:
+def mel_cnn(bands, frames, n_genres, *, seed):
     """Build the peer's network."""
     keras.utils.set_random_seed(seed)
     layers = keras.layers
@@ -68,27 +67,25 @@ def mel_cnn(bands: int, frames: int, n_genres: int, *, seed: int) -> keras.Model
     return model
 
 
-def fit_mel_cnn(
-    segments: extraction.Segments, *, epochs: int, seed: int
-) -> keras.Model:
+def fit_mel_cnn(segments, *, seed):
     """Train it; stop if the loss on a fifth of the artists does not fall any more."""
-    train, validation_rows = splits.split(segments.table, "artist", seed=seed)
-    x = segments.x
-    labels = segments.labels
-    model = mel_cnn(*x.shape[1:], len(segments.genres), seed=seed)
+    rows, validation_rows = splits.split(segments.table, "artist", seed=seed)
+    train = segments.select(rows)
+    stop = segments.select(validation_rows)
+    model = mel_cnn(*train.x.shape[1:], len(train.genres), seed=seed)
     history = training.fit(
         model,
-        x[train],
-        labels[train],
-        validation=(x[validation_rows], labels[validation_rows]),
-        epochs=epochs,
+        train.x,
+        train.labels,
+        validation=(stop.x, stop.labels),
+        epochs=60,
         seed=seed,
     )
     print(f"  best epoch {history['val_loss'].idxmin()} of {len(history)}", flush=True)
     return model
 
 
-def main(epochs: int = 60) -> None:
+def main():
     """Train all models, fold by fold, and record the numbers."""
     warnings.filterwarnings("ignore", message=".*used for training only")
     tracks = dataset.load_tracks(notebook.corpus_folder())
@@ -98,13 +95,10 @@ def main(epochs: int = 60) -> None:
     )
     thirteen = extraction.Segments(segments.x[:, :, :13], segments.table)
     contenders = {
-        "mel_cnn": (
-            partial(fit_mel_cnn, epochs=epochs, seed=SEED),
-            mel_spectrograms(tracks),
-        ),
-        "cnn": (partial(training.fit_network, seed=SEED), thirteen),
+        "mel_cnn": (fit_mel_cnn, mel_spectrograms(tracks)),
+        "cnn": (training.fit_network, thirteen),
         "svm": (training.fit_svm, thirteen),
-        "mlp": (partial(training.fit_statistics_mlp, seed=SEED), segments),
+        "mlp": (training.fit_statistics_mlp, segments),
     }
     folds = splits.folds(thirteen.table, "artist", seed=SEED)
     of_folds = {name: [] for name in contenders}
@@ -112,14 +106,15 @@ def main(epochs: int = 60) -> None:
     for number, (_, test) in enumerate(folds):
         # The same tracks for models with other segments.
         tracks_of_fold = thirteen.table["track"].iloc[test].unique()
-        for name, (recipe, each) in contenders.items():
+        for name, (fit_model, each) in contenders.items():
             tested = each.table["track"].isin(tracks_of_fold).to_numpy()
             fold = np.flatnonzero(~tested), np.flatnonzero(tested)
-            predicted = validation.cross_validate(recipe, each, [fold], progress=False)
+            predicted = validation.cross_validate(
+                fit_model, each, [fold], seed=SEED, progress=False
+            )
             of_folds[name].append(predicted)
-            taken = predicted.runs["fit_seconds"][0]
-            seconds.loc[number, name] = taken
-            print(f"fold {number + 1}, {name:8} {taken:7.1f} s", flush=True)
+            seconds.loc[number, name] = predicted.runs["fit_seconds"][0]
+        print(seconds, flush=True)
     predictions = {name: metrics.concatenate(each) for name, each in of_folds.items()}
     for name, each in predictions.items():
         score = metrics.scores(each, by="artist")
@@ -135,14 +130,16 @@ def main(epochs: int = 60) -> None:
             fit_seconds=seconds[name].mean(),
             training_ratio=(seconds[name] / seconds["mlp"]).median(),
         )
-    built = {
-        "mel_cnn": mel_cnn(128, 129, 10, seed=SEED).count_params(),
-        "cnn": models.cnn().count_params(),
-        "mlp": training.fit_statistics_mlp(
-            segments.select(np.arange(99)), epochs=1
-        ).count_params(),
-    }
-    notebook.record("peers_parameters", corpus=corpus, split="none", seed=SEED, **built)
+    mlp = training.fit_statistics_mlp(segments.select(np.arange(99)), epochs=1)
+    notebook.record(
+        "peers_parameters",
+        corpus=corpus,
+        split="none",
+        seed=SEED,
+        mel_cnn=mel_cnn(128, 129, 10, seed=SEED).count_params(),
+        cnn=models.cnn().count_params(),
+        mlp=mlp.count_params(),
+    )
 
 
 if __name__ == "__main__":

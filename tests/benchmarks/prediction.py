@@ -5,7 +5,6 @@ thousand files, `predict_files` and `extract_mfcc` alternate: they should take a
 same time.
 """
 
-import argparse
 import resource
 import tempfile
 import time
@@ -17,6 +16,9 @@ import soxr
 from extraction import corpus
 
 from gtzan_mfcc import audio, dataset, extraction, features, notebook, predict
+
+N_FILES = 1_000
+N_ROUNDS = 3
 
 
 def song(path, tracks, seconds):
@@ -44,13 +46,9 @@ def peak_mb():
 
 def main():
     """Measure, and record the numbers."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
     label = dataset.corpus_label(dataset.load_tracks(notebook.corpus_folder()))
-    tracks = corpus(options.files)
-    numbers = {"files": len(tracks), "rounds": options.rounds}
+    tracks = corpus(N_FILES)
+    numbers = {"files": len(tracks), "rounds": N_ROUNDS}
     model = predict.load_pretrained()
     print(label)
     with tempfile.TemporaryDirectory() as temporary:
@@ -63,7 +61,7 @@ def main():
         numbers["hour_seconds"] = timed(predict.predict, hour, model)
         numbers["hour_peak_mb"] = peak_mb()
     ratios = []
-    for _ in range(options.rounds):
+    for _ in range(N_ROUNDS):
         with tempfile.TemporaryDirectory() as empty:
             extracting = timed(
                 extraction.extract_mfcc,
