@@ -47,6 +47,8 @@ def librosas(y, settings):
 
 
 def test_mfcc_is_librosas(tone):
+    # Silence is clipped 80 dB below the maximum.
+    tone = np.pad(tone, (0, 22_050))
     for settings in (
         Settings(),
         Settings(sample_rate=16_000, hop_length=1000, n_mels=64, n_mfcc=40),

@@ -94,7 +94,9 @@ for k in range(20):
     # Both begin when both are ready.
     assert [run.stdout.readline() for run in runs] == [b"ready\n"] * 2
     for run in runs:
-        run.communicate(b"\n")
+        run.stdin.write(b"\n")
+        run.stdin.close()
+    assert [run.wait() for run in runs] == [0, 0]
     text = (project / "snapshots" / "results.json").read_text()
     assert len(json.loads(text)) == 40
 

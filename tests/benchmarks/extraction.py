@@ -8,10 +8,10 @@ machine affects both.
 
 import argparse
 import json
-import multiprocessing
+import subprocess
+import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -89,51 +89,49 @@ def our_way(tracks, folder):
     )
 
 
-def timed(way, tracks, folder):
-    """Run one way in this process, and return the seconds that it takes."""
-    start = time.perf_counter()
-    way(tracks, folder)
-    return time.perf_counter() - start
+def measure(way, what, folder):
+    """Run one way in a new process; return time, peak memory and bytes written.
 
-
-def measure(way, tracks, folder):
-    """Run one way in a new process; return time, peak memory and bytes written."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        work = pool.submit(timed, way, tracks, folder)
-        peak = 0
-        while not work.done():
-            peak = max(peak, resident())
-            time.sleep(
-                0.5
-            )  # measuring takes time of a core, and our way uses all cores
+    ``what`` is a number of tracks, or the name of a file.
+    """
+    command = [sys.executable, __file__, way, str(what), str(folder)]
+    process = psutil.Popen(command, stdout=subprocess.PIPE, text=True)
+    peak = 0
+    while process.poll() is None:
+        memory = 0
+        # Pages that several processes share count several times.
+        for one in [process, *process.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                memory += one.memory_info().rss
+        peak = max(peak, memory)
+        time.sleep(0.5)  # measuring takes time of a core, and our way uses all cores
     written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return {"seconds": work.result(), "megabytes": peak / 1e6, "bytes": written}
+    seconds = float(process.stdout.read())
+    return {"seconds": seconds, "megabytes": peak / 1e6, "bytes": written}
 
 
-def resident():
-    """Sum the resident bytes of all child processes; some pages count twice."""
-    total = 0
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            total += process.memory_info().rss
-    return total
+def only(way, what, folder):
+    """Run one way in this process, and print the seconds that it takes."""
+    tracks = corpus(int(what)) if what.isdigit() else [what]
+    function = the_studys_way if way == "study" else our_way
+    start = time.perf_counter()
+    function(tracks, Path(folder))
+    print(time.perf_counter() - start)
 
 
 def ratio(n_tracks, rounds):
     """Run both ways in turn on the same tracks, and compare them."""
     print(f"\n{n_tracks} tracks with three augmented copies, {rounds} rounds in turn:")
-    tracks = corpus(n_tracks)
     theirs = []
     ours = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as temporary:
             study = Path(temporary, "study")
             study.mkdir()
-            theirs.append(measure(the_studys_way, tracks, study))
+            theirs.append(measure("study", n_tracks, study))
             package = Path(temporary, "package")
-            ours.append(measure(our_way, tracks, package))
-            compare(tracks, study, package)
+            ours.append(measure("package", n_tracks, package))
+            compare(corpus(n_tracks), study, package)
         print(f"  study {theirs[-1]}\n  package {ours[-1]}")
     theirs = pd.DataFrame(theirs)
     ours = pd.DataFrame(ours)
@@ -171,7 +169,7 @@ def growth():
     results = {}
     for size in (50, 100, 200, 400, 1000):
         with tempfile.TemporaryDirectory() as folder:
-            measured = measure(our_way, corpus(size), Path(folder))
+            measured = measure("package", size, Path(folder))
         results[f"ms_a_track_at_{size}"] = round(measured["seconds"] / size * 1000)
         results[f"peak_mb_at_{size}"] = round(measured["megabytes"])
     return results
@@ -186,7 +184,7 @@ def long_file():
         with soundfile.SoundFile(path, "w", 44_100, 2) as file:
             for _ in range(3600 * 44_100 // len(y)):
                 file.write(stereo)
-        measured = measure(our_way, [path], Path(temporary))
+        measured = measure("package", path, Path(temporary))
     return {"hours": 1, "hour_file_peak_mb": round(measured["megabytes"])}
 
 
@@ -197,6 +195,9 @@ def main():
     parser.add_argument("--tracks", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    if options.parts[0] in ("study", "package"):
+        only(*options.parts)
+        return
     label = dataset.corpus_label(dataset.load_tracks(notebook.corpus_folder()))
     print(f"{label}; {psutil.cpu_count()} cores")
     for part in options.parts:
