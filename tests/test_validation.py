@@ -115,11 +115,12 @@ def first_frame(x):
         lambda segments: fit_own(segments),
         partial(fit_own, c=2),
         Trainer().fit,
-        OwnClassifier(),
+        OwnClassifier(random_state=0),
         make_pipeline(FunctionTransformer(first_frame), SVC(random_state=0)),
         make_pipeline(STATISTICS, SVC()),  # Without a seed, it may be random.
         quick_network,
         quick_network(frames=30),
+        partial(training.fit_network, network=quick_network(frames=30), epochs=1),
     ],
 )
 def test_what_own_code_trains_is_never_kept(model, validate, folds, kept):
