@@ -9,7 +9,7 @@ import inspect
 import io
 import random
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial, wraps
 from threading import RLock
 from zlib import crc32
@@ -116,11 +116,16 @@ def augment(
         parameters = {}
     known = {"seed": rng, "sample_rate": sample_rate}
     settings = {name: value for name, value in known.items() if name in parameters}
+    function = getattr(augmentation, "func", augmentation)  # of a partial
+    if function is pitch_scale:
+        # Several signals at once take less time.
+        return augmentation(y, **settings)
+    uses_global_generators = getattr(function, "__module__", None) != __name__
     signals = np.reshape(y, (-1, np.shape(y)[-1])).astype(np.float32)
     for k, signal in enumerate(signals):
         # Spawned, so that seeding the global generators takes no draw from `rng`.
-        seed_of_signal = int(rng.spawn(1)[0].integers(2**32))
-        with _global_seed(seed_of_signal):
+        child = rng.spawn(1)[0]
+        with _global_seed(child) if uses_global_generators else nullcontext():
             augmented = np.asarray(augmentation(signal.copy(), **settings))
         if augmented.shape != signal.shape:
             raise ValueError(
@@ -135,8 +140,9 @@ def augment(
 
 
 @contextmanager
-def _global_seed(seed):
+def _global_seed(rng):
     """Seed the global generators of Python and NumPy, then restore their states."""
+    seed = int(rng.integers(2**32))
     with _global_generators:
         of_python = random.getstate()
         of_numpy = np.random.get_state()
@@ -233,7 +239,7 @@ def white_noise(
     return y + amplitude * rng.standard_normal(len(y), dtype=np.float32)
 
 
-@_each_signal
+@fill_in(**_SHARED)
 def pitch_scale(
     y: np.ndarray,
     *,
@@ -268,8 +274,16 @@ def pitch_scale(
     >>> int(np.abs(np.fft.rfft(octave_lower)).argmax())
     220
     """
-    shift = np.random.default_rng(seed).choice(semitones)
-    return librosa.effects.pitch_shift(y, sr=sample_rate, n_steps=shift)
+    rng = np.random.default_rng(seed)
+    signals = np.reshape(y, (-1, np.shape(y)[-1])).astype(np.float32)
+    shifts = np.array([rng.choice(semitones) for _ in signals])
+    # librosa loops over the frames, so signals with the same shift go together.
+    for shift in np.unique(shifts):
+        rows = shifts == shift
+        signals[rows] = librosa.effects.pitch_shift(
+            signals[rows], sr=sample_rate, n_steps=shift
+        )
+    return signals.reshape(np.shape(y))
 
 
 @_each_signal
