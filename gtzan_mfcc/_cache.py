@@ -68,11 +68,7 @@ def rows_of_tracks(work, tracks, keys, *, cache, n_jobs, strict, progress):
         joined = np.concatenate([rows_of(*pair) for pair in pairs])
     else:
         joined = _joined(folder, [files[k][copy] for k, copy in pairs])
-    left_out = pd.DataFrame(
-        [(tracks["track"][k], tracks["path"][k], reasons[k]) for k in reasons],
-        columns=["track", "path", "reason"],
-    )
-    return joined, counts, left_out
+    return joined, counts, _left_out(tracks, reasons)
 
 
 def clear_cache(cache: str | Path) -> None:
@@ -131,6 +127,12 @@ def _only_process(folder):
         return nullcontext()
     with writing_to(folder / "tracks"):
         return locked(folder / "cache.lock")
+
+
+def _left_out(tracks, reasons):
+    """Make the table of the tracks without rows."""
+    rows = [(tracks["track"][k], tracks["path"][k], reasons[k]) for k in reasons]
+    return pd.DataFrame(rows, columns=["track", "path", "reason"])
 
 
 def _compute(work, tracks, missing, n_jobs, progress):

@@ -382,20 +382,25 @@ def _probabilities(model, segments):
         probabilities = model.predict(x, verbose=0)
         check_probabilities(probabilities, len(genres))
         return probabilities
-    # For genres that were not in the training set.
-    missing = 0
     if hasattr(model, "predict_proba"):
-        values = model.predict_proba(x)
-    elif hasattr(model, "decision_function") and not _decides_by_pairs(model):
-        missing = -np.inf
+        return _by_genre(model.predict_proba(x), model.classes_, genres)
+    if hasattr(model, "decision_function") and not _decides_by_pairs(model):
         values = model.decision_function(x)
         if values.ndim == 1:  # as scikit-learn does for two classes
             values = np.stack([-values, values], axis=1)
-    else:
-        values = np.equal.outer(model.predict(x), model.classes_)
-    # An own function may train on names in place of numbers.
+        return _by_genre(values, model.classes_, genres, missing=-np.inf)
+    is_predicted = np.equal.outer(model.predict(x), model.classes_)
+    return _by_genre(is_predicted, model.classes_, genres)
+
+
+def _by_genre(values, classes, genres, missing=0):
+    """Bring columns by class into the order of the genres.
+
+    A genre that was not in the training set has no class; its value is `missing`.
+    """
+    # A user's function may train on names in place of numbers.
     labels = dict(enumerate(genres))
-    names = [labels.get(label, label) for label in model.classes_]
+    names = [labels.get(label, label) for label in classes]
     unknown = set(names).difference(genres)
     if unknown:
         raise ValueError(
