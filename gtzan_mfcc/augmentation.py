@@ -74,7 +74,7 @@ def augment(
         audiomentations, or your own function of one signal [shape=(n,)], which returns
         a signal of the same length. If it has a parameter ``seed``, it gets a
         np.random.Generator. If it has a parameter ``sample_rate``, it gets the sample
-        rate.
+        rate. What a partial has set stays as it is.
     y : np.ndarray [shape=(..., n)]
         One signal, or several of the same length, which are augmented one by one.
     seed : int, list of int, or np.random.Generator
@@ -114,8 +114,11 @@ def augment(
         parameters = inspect.signature(augmentation).parameters
     except ValueError:  # A function in C may have no signature.
         parameters = {}
-    known = {"seed": rng, "sample_rate": sample_rate}
-    settings = {name: value for name, value in known.items() if name in parameters}
+    bound = getattr(augmentation, "keywords", {})  # of a partial
+    settings = {"seed": rng, "sample_rate": sample_rate}
+    for name in ("seed", "sample_rate"):
+        if name not in parameters or name in bound:
+            del settings[name]
     function = getattr(augmentation, "func", augmentation)  # of a partial
     if function is pitch_scale:
         # Several signals at once take less time.

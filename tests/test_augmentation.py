@@ -1,4 +1,5 @@
 import random
+from functools import partial
 
 import audiomentations
 import librosa
@@ -236,3 +237,10 @@ def test_each_track_augmentation_and_seed_has_draws_of_its_own():
 def test_a_sample_rate_that_mp3_does_not_have_is_refused(tone):
     with pytest.raises(ValueError, match="MP3 has no 20000 Hz"):
         augmentation.mp3(tone, seed=0, sample_rate=20_000)
+
+
+def test_what_a_partial_has_set_stays_as_it_is(tone):
+    fixed = partial(augmentation.white_noise, seed=5)
+    np.testing.assert_array_equal(
+        augment(fixed, tone, seed=0), augmentation.white_noise(tone, seed=5)
+    )
