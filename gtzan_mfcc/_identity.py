@@ -76,6 +76,10 @@ class _Pickler(pickle.Pickler):
         return NotImplemented
 
 
+# Reading the files of all installed packages takes a while.
+_distributions = cache(packages_distributions)
+
+
 @cache
 def _version(module):
     """Return the version of an installed module; raise an error for any other."""
@@ -89,7 +93,7 @@ def _version(module):
     if module in sys.builtin_module_names or any(map(path.is_relative_to, places)):
         if package in sys.stdlib_module_names:
             return sys.version
-        distributions = packages_distributions().get(package)
+        distributions = _distributions().get(package)
         if distributions:
             return repr(package_versions(" ".join(distributions)))
     raise UnknownCodeError(module)

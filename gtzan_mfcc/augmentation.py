@@ -124,7 +124,7 @@ def augment(
         # Several signals at once take less time.
         return augmentation(y, **settings)
     uses_global_generators = getattr(function, "__module__", None) != __name__
-    signals = np.reshape(y, (-1, np.shape(y)[-1])).astype(np.float32)
+    signals = _signals(y)
     for k, signal in enumerate(signals):
         # Spawned, so that seeding the global generators takes no draw from `rng`.
         child = rng.spawn(1)[0]
@@ -158,6 +158,11 @@ def _global_seed(rng):
             np.random.set_state(of_numpy)
 
 
+def _signals(y):
+    """Copy one signal or several as the rows of a float32 array."""
+    return np.reshape(y, (-1, np.shape(y)[-1])).astype(np.float32)
+
+
 def _each_signal(one):
     """Let a function of one signal take several, with one generator for all."""
 
@@ -165,7 +170,7 @@ def _each_signal(one):
     def of_several(y, **settings):
         if "seed" in settings:
             settings["seed"] = np.random.default_rng(settings["seed"])
-        signals = np.reshape(y, (-1, np.shape(y)[-1])).astype(np.float32)
+        signals = _signals(y)
         for k, signal in enumerate(signals):
             signals[k] = one(signal, **settings)
         return signals.reshape(np.shape(y))
@@ -278,7 +283,7 @@ def pitch_scale(
     220
     """
     rng = np.random.default_rng(seed)
-    signals = np.reshape(y, (-1, np.shape(y)[-1])).astype(np.float32)
+    signals = _signals(y)
     shifts = np.array([rng.choice(semitones) for _ in signals])
     # librosa loops over the frames, so signals with the same shift go together.
     for shift in np.unique(shifts):

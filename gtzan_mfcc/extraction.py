@@ -243,7 +243,7 @@ def extract_mfcc(
     x, counts, left_out = rows_of_tracks(
         work,
         tracks,
-        _keys(["mfcc", settings, step], functions, seed),
+        _keys(cache, ["mfcc", settings, step], functions, seed),
         cache=cache,
         n_jobs=n_jobs,
         strict=strict,
@@ -320,7 +320,7 @@ def extract_features(
     rows, counts, left_out = rows_of_tracks(
         partial(_features_of_track, whole_tracks=whole_tracks),
         tracks,
-        _keys(["features", whole_tracks], {}, 0),
+        _keys(cache, ["features", whole_tracks], {}, 0),
         cache=cache,
         n_jobs=n_jobs,
         strict=strict,
@@ -385,9 +385,11 @@ def _augmentations(augmentations):
     return {name: known[name] for name in names}
 
 
-def _keys(settings, functions, seed):
-    """Hash everything that each copy depends on; None if that is not known."""
+def _keys(cache, settings, functions, seed):
+    """Hash what each copy depends on; None if that is not known, or nothing is kept."""
     keys = dict.fromkeys(["original", *functions])
+    if cache is None:
+        return keys
     try:
         code = code_of_modules(_MODULES)
     except UnknownCodeError:
