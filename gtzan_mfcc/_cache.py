@@ -14,10 +14,10 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
+from librosa.util.exceptions import ParameterError
 
 from gtzan_mfcc import audio, dataset
 from gtzan_mfcc._identity import digest
-from gtzan_mfcc._librosa import librosa
 from gtzan_mfcc._util import bar, locked, temporary, writing_to
 
 
@@ -153,7 +153,7 @@ def _attempt(work, track, path, copies):
     """Return the rows of the copies of a track, or the reason why it has none."""
     try:
         return work(track, path, copies)
-    except (audio.AudioError, librosa.ParameterError, OSError) as error:
+    except (audio.AudioError, ParameterError, OSError) as error:
         reason = str(error) if path in str(error) else f"{path}: {error}"
         known = dataset.CORRUPT_FILES.get(Path(path).name)
         return f"{reason} ({known})" if known else reason

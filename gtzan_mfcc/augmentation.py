@@ -7,6 +7,7 @@ applies any of them, or your own. The same seed gives the same result.
 import copy
 import inspect
 import io
+import math
 import random
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
@@ -21,7 +22,6 @@ import soundfile
 import soxr
 from audiomentations import ClippingDistortion, HighPassFilter, SevenBandParametricEQ
 
-from gtzan_mfcc._librosa import librosa
 from gtzan_mfcc._util import fill_in
 from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
 
@@ -120,9 +120,6 @@ def augment(
         if name not in parameters or name in bound:
             del settings[name]
     function = getattr(augmentation, "func", augmentation)  # of a partial
-    if function is pitch_scale:
-        # Several signals at once take less time.
-        return augmentation(y, **settings)
     uses_global_generators = getattr(function, "__module__", None) != __name__
     signals = _signals(y)
     for k, signal in enumerate(signals):
@@ -161,6 +158,11 @@ def _global_seed(rng):
 def _signals(y):
     """Copy one signal or several as the rows of a float32 array."""
     return np.reshape(y, (-1, np.shape(y)[-1])).astype(np.float32)
+
+
+def _fix_length(y, length):
+    """Cut a signal, or append zeros, to this number of samples."""
+    return np.pad(y[:length], (0, max(0, length - len(y))))
 
 
 def _each_signal(one):
@@ -247,7 +249,7 @@ def white_noise(
     return y + amplitude * rng.standard_normal(len(y), dtype=np.float32)
 
 
-@fill_in(**_SHARED)
+@_each_signal
 def pitch_scale(
     y: np.ndarray,
     *,
@@ -257,7 +259,9 @@ def pitch_scale(
 ) -> np.ndarray:
     """Shift the pitch of each signal at random; the duration stays the same.
 
-    Uses ``librosa.effects.pitch_shift``: a phase vocoder, then resampling.
+    A phase vocoder changes the duration, then resampling restores it. The result is
+    that of ``librosa.effects.pitch_shift`` for a signal in float64, in half of the
+    time.
 
     Parameters
     ----------
@@ -282,16 +286,58 @@ def pitch_scale(
     >>> int(np.abs(np.fft.rfft(octave_lower)).argmax())
     220
     """
-    rng = np.random.default_rng(seed)
-    signals = _signals(y)
-    shifts = np.array([rng.choice(semitones) for _ in signals])
-    # librosa loops over the frames, so signals with the same shift go together.
-    for shift in np.unique(shifts):
-        rows = shifts == shift
-        signals[rows] = librosa.effects.pitch_shift(
-            signals[rows], sr=sample_rate, n_steps=shift
-        )
-    return signals.reshape(np.shape(y))
+    semitone = np.random.default_rng(seed).choice(semitones)
+    rate = 2 ** (-semitone / 12)
+    stretched = _time_stretch(y, rate)
+    shifted = soxr.resample(stretched, sample_rate / rate, sample_rate)
+    return _fix_length(shifted, len(y))
+
+
+def _time_stretch(y, rate):
+    """Play a signal `rate` times as fast at the same pitch, by a phase vocoder.
+
+    librosa adds angles, and computes their sines and cosines. Here, a phase is a
+    complex number of magnitude 1, and phases are multiplied. The input is transformed
+    in float64: where the spectrum is almost zero, the phases of float32 are arbitrary.
+    """
+    n_fft = 2048
+    hop_length = n_fft // 4
+    window = scipy.signal.get_window("hann", n_fft)
+    padded = np.pad(y, n_fft // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
+    spectrum = scipy.fft.rfft(frames * window)
+    # Two frames of zeros after the end, so that each frame has a next one.
+    spectrum = np.pad(spectrum, ((0, 2), (0, 0)))
+    magnitude = np.abs(spectrum)
+    phase = np.ones_like(spectrum, np.complex64)
+    np.divide(spectrum, magnitude, out=phase, where=magnitude > 0, casting="same_kind")
+    magnitude = magnitude.astype(np.float32)
+
+    # Each frame of the result is between two frames of the input.
+    length = round(len(y) / rate)
+    at = np.arange(0, len(frames), rate)[: math.ceil((length + n_fft) / hop_length)]
+    stretched = np.empty((len(at), n_fft // 2 + 1), np.complex64)
+    current = phase[0]
+    for k, (left, weight) in enumerate(zip(at.astype(int), np.float32(at % 1))):
+        between = (1 - weight) * magnitude[left] + weight * magnitude[left + 1]
+        stretched[k] = between * current
+        # The phase advances as it does in the input.
+        current = current * (phase[left + 1] * phase[left].conj())
+
+    added = _overlap_add(scipy.fft.irfft(stretched, n_fft) * np.float32(window))
+    weight = _overlap_add(np.tile(np.square(window), (len(at), 1)))
+    added /= np.maximum(weight, np.finfo(np.float32).tiny)
+    return _fix_length(added[n_fft // 2 :], length)
+
+
+def _overlap_add(frames):
+    """Add frames, each of which starts a quarter of a frame after the one before."""
+    n_frames, n_fft = frames.shape
+    quarters = frames.reshape(n_frames, 4, n_fft // 4)
+    added = np.zeros((n_frames + 3, n_fft // 4), frames.dtype)
+    for k in range(4):
+        added[k : k + n_frames] += quarters[:, k]
+    return added.ravel()
 
 
 @_each_signal
@@ -331,7 +377,7 @@ def resample(
     logarithm = np.random.default_rng(seed).uniform(*np.log(rates))
     rate = round(np.exp(logarithm))
     back = soxr.resample(soxr.resample(y, sample_rate, rate), rate, sample_rate)
-    return librosa.util.fix_length(back, size=len(y))
+    return _fix_length(back, len(y))
 
 
 @_each_signal
@@ -448,7 +494,7 @@ def mp3(
     if len(decoded) > len(y):
         # At low bit rates, the file does not state the delay of encoder and decoder.
         decoded = decoded[1105:]
-    return librosa.util.fix_length(decoded * np.float32(full_scale), size=len(y))
+    return _fix_length(decoded * np.float32(full_scale), len(y))
 
 
 @_each_signal

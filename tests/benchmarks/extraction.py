@@ -161,7 +161,9 @@ def compare(tracks, theirs, ours):
         x = segments.select(segments.table["augmentation"] == copy).x
         difference = np.abs(x - study[position :: len(copies)]).max()
         print(f"  {copy:12} MFCCs differ by {difference:.1e} at most")
-        assert difference < 0.1
+        # librosa shifts the pitch in float32, and so differs from itself in float64;
+        # tests/test_augmentation.py compares with that.
+        assert difference < (1 if copy == "pitch_scale" else 0.01)
 
 
 def growth():
