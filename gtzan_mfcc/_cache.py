@@ -1,14 +1,15 @@
-"""Process tracks in parallel, keep the rows of each, continue after an interruption.
+"""Keep what took long to compute, and continue after an interruption.
 
 In the folder of a cache, ``tracks/<key>.npy`` holds the rows of one copy of one track,
-and ``<key>.npy`` those of a whole call. A key is a hash of everything that the rows
-depend on. Files that failed are tried again by each call.
+and ``<key>.npy`` those of a whole call. ``fits/<key>.npz`` holds a trained network, and
+``folds/<key>.npz`` the predictions of a fold. A key is a hash of everything that the
+result depends on. Files that failed are tried again by each call.
 """
 
 import os
 import re
 import warnings
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 import joblib
@@ -72,7 +73,7 @@ def rows_of_tracks(work, tracks, keys, *, cache, n_jobs, strict, progress):
 
 
 def clear_cache(cache: str | Path) -> None:
-    """Empty a cache: delete all results in it, of extraction and of cross-validation.
+    """Empty a cache: delete all results of extraction, training and cross-validation.
 
     Parameters
     ----------
@@ -89,10 +90,26 @@ def clear_cache(cache: str | Path) -> None:
     >>> clear_cache(mkdtemp())
     """
     ours = re.compile("[0-9a-f]{16}|unfinished-[0-9a-f]{8}")
-    for pattern in ("*.npy", "tracks/*.npy", "folds/*.npz"):
+    for pattern in ("*.npy", "tracks/*.npy", "fits/*.npz", "folds/*.npz"):
         for file in Path(cache).glob(pattern):
             if ours.fullmatch(file.stem):
                 file.unlink(missing_ok=True)
+
+
+def kept_arrays(file, compute):
+    """Read arrays by name from a file; compute and write them if there is none.
+
+    If `file` is None, nothing is kept.
+    """
+    if file is None:
+        return compute()
+    # A missing or damaged file raises errors of many kinds.
+    with suppress(Exception), np.load(file) as kept:
+        return dict(kept)
+    arrays = compute()
+    with writing_to(file.parent), temporary(file) as unfinished:
+        np.savez(unfinished, **arrays)
+    return arrays
 
 
 def _files(folder, track, keys):

@@ -6,9 +6,10 @@ No setting turns them off (TensorFlow 2.21 writes them before it reads
 
 import logging
 import os
+import sys
 from contextlib import contextmanager
 
-__all__ = ["keras"]
+__all__ = ["keras", "keras_versions"]
 
 
 @contextmanager
@@ -35,3 +36,11 @@ with _without_stderr():
 
 # Cross-validation builds many models, and TensorFlow warns when it traces each of them.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def keras_versions():
+    """Describe what the numbers of a network depend on besides its code."""
+    # Not the version of a package, because TensorFlow has several packages.
+    backend = keras.backend.backend()
+    versions = [keras.__version__, backend, sys.modules[backend].__version__]
+    return [*versions, keras.config.floatx(), keras.config.dtype_policy().name]

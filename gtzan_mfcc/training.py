@@ -2,9 +2,12 @@
 
 import inspect
 import math
+import re
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -12,7 +15,9 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
 from gtzan_mfcc import features, models
-from gtzan_mfcc._keras import keras
+from gtzan_mfcc._cache import kept_arrays
+from gtzan_mfcc._identity import UnknownCodeError, code_of_modules, digest
+from gtzan_mfcc._keras import keras, keras_versions
 from gtzan_mfcc.extraction import Segments
 
 
@@ -28,6 +33,7 @@ def fit(
     patience: int | None = 5,
     sample_weight: np.ndarray | None = None,
     seed: int = 0,
+    cache: str | Path | None = None,
 ) -> pd.DataFrame:
     """Compile and train a classifier with Adam, by default as the study trains its CNN.
 
@@ -55,6 +61,11 @@ def fit(
         Weight of each row in the loss; equal by default.
     seed : int
         Seed of the shuffle.
+    cache : str or Path, optional
+        A folder to keep the trained weights and the history; None keeps nothing. They
+        are used again only if the model with its weights, the data, the settings, the
+        code of this package and the packages are the same. A model with layers or
+        functions that are not Keras's own is not kept.
 
     Returns
     -------
@@ -67,6 +78,8 @@ def fit(
     ------
     ModelError
         If the outputs of the model are not probabilities.
+    CacheError
+        If `cache` cannot be written to.
     ValueError
         If a label is not the index of an output.
 
@@ -91,8 +104,6 @@ def fit(
         keras.optimizers.Adam(learning_rate),
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
-        # Several steps per call save time; the weights are the same. PyTorch has none.
-        steps_per_execution=1 if keras.backend.backend() == "torch" else 8,
     )
     callbacks = []
     if patience is not None and validation is not None:
@@ -100,18 +111,29 @@ def fit(
             patience=patience, restore_best_weights=True
         )
         callbacks.append(stop)
-    fitted = model.fit(
-        x,
-        labels,
-        epochs=epochs,
-        batch_size=batch_size,
-        validation_data=validation,
-        sample_weight=sample_weight,
-        callbacks=callbacks,
-        verbose=0,
-    )
-    epoch = pd.RangeIndex(1, len(fitted.epoch) + 1, name="epoch")
-    return pd.DataFrame(fitted.history, epoch)
+
+    def train():
+        fitted = model.fit(
+            x,
+            labels,
+            epochs=epochs,
+            batch_size=batch_size,
+            validation_data=validation,
+            sample_weight=sample_weight,
+            callbacks=callbacks,
+            verbose=0,
+        )
+        return {**fitted.history, **_variables(model)}
+
+    file = None
+    if cache is not None:
+        data = [x, labels, validation, sample_weight]
+        file = _file(cache, model, data, [epochs, batch_size, patience, seed])
+    result = kept_arrays(file, train)
+    for name, variable in zip(_variables(model), model.variables):
+        variable.assign(result.pop(name))
+    epoch = pd.RangeIndex(1, len(result["loss"]) + 1, name="epoch")
+    return pd.DataFrame(result, epoch)
 
 
 def fit_network(
@@ -300,6 +322,28 @@ def fit_statistics_mlp(
         )
         networks.append(network)
     return models.average(statistics, networks)
+
+
+def _variables(model):
+    """Return the variables of a model by their number: weights, and states of seeds."""
+    values = map(keras.ops.convert_to_numpy, model.variables)
+    return {str(number): value for number, value in enumerate(values)}
+
+
+def _file(cache, model, data, settings):
+    """Name the file that keeps what is trained; None if it may not be kept."""
+    config = model.to_json()
+    # Of code that is not Keras's own, it has the name or the bytes, and no more.
+    if re.search(r'"registered_name": "|__lambda__|{"value": ', config):
+        return None
+    # The same model has other numbers if it is built again.
+    config = re.sub(r'("name": "\w+?)_\d+"', r'\1"', config)
+    try:
+        how = [code_of_modules("models training"), keras_versions(), config, *settings]
+    except UnknownCodeError:
+        return None
+    data = joblib.hash([_variables(model), data], coerce_mmap=True)
+    return Path(cache) / "fits" / f"{digest([how, data])}.npz"
 
 
 def _clone(model):

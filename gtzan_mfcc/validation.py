@@ -1,6 +1,5 @@
 """Cross-validation of any model, and a report card of it under several splits."""
 
-import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -14,9 +13,10 @@ import pandas as pd
 from sklearn.base import clone
 
 from gtzan_mfcc import metrics, splits
+from gtzan_mfcc._cache import kept_arrays
 from gtzan_mfcc._identity import UnknownCodeError, code_of_modules, digest, identity
 from gtzan_mfcc._tables import any_file_names
-from gtzan_mfcc._util import bar, fill_in, package_versions, temporary, writing_to
+from gtzan_mfcc._util import bar, fill_in, package_versions
 from gtzan_mfcc.extraction import Segments
 from gtzan_mfcc.metrics import Predictions
 
@@ -124,16 +124,12 @@ def cross_validate(
     key = None if cache is None else _key(fit_model, segments)
     predictions = []
     for number, (train, test) in enumerate(bar(folds, "fold", progress)):
-        result = None
+        file = None
         if key is not None:
             name = digest([key, np.asarray(train).tolist(), np.asarray(test).tolist()])
             file = Path(cache) / "folds" / f"{name}.npz"
-            result = _load(file)
-        if result is None:
-            result = _train_and_test(fit_model, segments, train, test)
-            if key is not None:
-                with writing_to(file.parent), temporary(file) as unfinished:
-                    np.savez(unfinished, **result)
+        work = partial(_train_and_test, fit_model, segments, train, test)
+        result = kept_arrays(file, work)
         table = segments.table.iloc[test]
         probabilities = pd.DataFrame(result["probabilities"], columns=segments.genres)
         runs = pd.DataFrame(index=table.index)
@@ -344,23 +340,11 @@ def _key(fit_model, segments):
         return None
     how.append(package_versions(_PACKAGES))
     if not is_classifier:
-        from gtzan_mfcc._keras import keras
+        from gtzan_mfcc._keras import keras_versions
 
-        # Not the version of a package, because TensorFlow has several packages.
-        backend = keras.backend.backend()
-        how += [keras.__version__, backend, sys.modules[backend].__version__]
-        how += [keras.config.floatx(), keras.config.dtype_policy().name]
+        how += keras_versions()
     how.append(joblib.hash(segments.x, coerce_mmap=True))
     return digest([how, segments.table.to_dict("list"), segments.genres])
-
-
-def _load(file):
-    """Read what was kept of a fold; None if there is nothing to read."""
-    try:
-        with np.load(file) as kept:
-            return dict(kept)
-    except Exception:  # A missing or damaged file raises errors of many kinds.
-        return None
 
 
 def _train_and_test(fit_model, segments, train, test):

@@ -1,4 +1,5 @@
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -52,12 +53,104 @@ def test_the_seed_alone_decides_a_run(data):
     assert weights != other_weights
 
 
-def test_pytorch_has_one_step_per_call_and_the_same_weights(data, monkeypatch):
-    *_, weights = train(data, epochs=2, batch_size=7)
-    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
-    model, _, one_by_one = train(data, epochs=2, batch_size=7)
-    assert model.steps_per_execution == 1
-    assert weights == one_by_one
+def test_the_same_training_is_read_from_the_cache(data, tmp_path):
+    model, history, weights = train(data, epochs=3, cache=tmp_path)
+    again, same_history, same_weights = train(data, epochs=3, cache=tmp_path)
+    assert weights == same_weights
+    pd.testing.assert_frame_equal(history, same_history)
+    assert again.evaluate(*data[2], verbose=0) == model.evaluate(*data[2], verbose=0)
+    # A training that follows draws the same dropout.
+    for each in (model, again):
+        training.fit(each, *data[:2], epochs=1)
+    assert str(model.get_weights()) == str(again.get_weights())
+    (file,) = tmp_path.rglob("*.npz")
+    file.write_bytes(file.read_bytes()[:-100])  # as if it were damaged
+    assert train(data, epochs=3, cache=tmp_path)[2] == weights
+    extraction.clear_cache(tmp_path)
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    """Count the trainings, and train nothing."""
+    calls = []
+
+    def fit(model, *args, **settings):
+        calls.append(model)
+        return SimpleNamespace(history={"loss": [0.5]})
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    return calls
+
+
+def test_the_same_is_not_trained_again(data, fitted, tmp_path):
+    for _ in range(2):
+        train(data, cache=tmp_path)
+    assert len(fitted) == 1
+    train(data)
+    assert len(fitted) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 3},
+        {"batch_size": 16},
+        {"learning_rate": 0.01},
+        {"learning_rate": keras.optimizers.schedules.CosineDecay(0.01, 9)},
+        {"patience": None},
+        {"sample_weight": np.linspace(0, 1, 96)},
+        {"seed": 1},
+        {"x": 2},
+        {"labels": 0},
+        {"validation": 2},
+        {"model": models.ann(4, 3, seed=1)},
+        {"model": keras.Sequential([keras.Input((4,)), layers.Dense(3, "softmax")])},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_another_training_is_not_read_from_the_cache(data, fitted, tmp_path, change):
+    train(data, epochs=2, cache=tmp_path)
+    x, labels, (x_valid, labels_valid) = data
+    model = change.pop("model", None) or models.ann(4, 3)
+    x = x * change.pop("x", 1)
+    labels = labels * change.pop("labels", 1)
+    validation = (x_valid * change.pop("validation", 1), labels_valid)
+    settings = {"epochs": 2, "cache": tmp_path, **change}
+    training.fit(model, x, labels, validation, **settings)
+    assert len(fitted) == 2
+
+
+def twice(x):
+    return 2 * x
+
+
+class Twice(layers.Layer):
+    def call(self, x):
+        return 2 * x
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Twice(),
+        layers.Lambda(lambda x: 2 * x),
+        layers.Lambda(twice),
+        layers.Dense(4, lambda x: 2 * x),
+        layers.Dense(4, twice),
+        layers.Dense(4, kernel_regularizer=lambda x: keras.ops.sum(x)),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+def test_a_model_with_code_of_the_user_is_not_kept(data, fitted, tmp_path, layer):
+    softmax = layers.Dense(3, activation="softmax")
+    model = keras.Sequential([keras.Input((4,)), layer, softmax])
+    weights = model.get_weights()
+    for _ in range(2):
+        model.set_weights(weights)
+        training.fit(model, *data, epochs=1, cache=tmp_path)
+    assert len(fitted) == 2
+    assert not list(tmp_path.rglob("*.npz"))
 
 
 @pytest.fixture(scope="module")
