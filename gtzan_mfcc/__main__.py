@@ -128,13 +128,13 @@ def _predict(options):
 
 def _find_songs(name):
     """List the songs of a file, a folder, or a pattern, which not all shells expand."""
-    from gtzan_mfcc import dataset
-
     songs = []
     for path in [name] if os.path.exists(name) else sorted(glob.glob(name)):
         if not os.path.isdir(path):
             songs.append(Path(path))
             continue
+        from gtzan_mfcc import dataset
+
         songs += dataset.sound_files(path)
         files = dataset.ignored_files(path)
         files = files["path"][files["reason"] == "unknown file extension"]

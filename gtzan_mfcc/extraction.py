@@ -404,9 +404,6 @@ def _keys(cache, settings, functions, seed):
 
 
 def _mfcc_of_track(track, path, copies, *, settings, step, functions, seed):
-    # When so large a block is freed, glibc begins to keep freed memory for later use.
-    # Otherwise, requests for memory would take a quarter of the time.
-    np.empty(31 * 2**20, np.uint8)
     # Each augmentation has its own generator for all batches.
     rngs = {
         copy: augmentation.track_generator(track, copy, seed=seed) for copy in copies

@@ -1,5 +1,9 @@
-"""Compute MFCCs, and the 57 features of Kaggle's tables."""
+"""Compute MFCCs, and the 57 features of Kaggle's tables.
 
+MFCCs need none of librosa's compiled functions, whose import takes most of a second.
+"""
+
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Integral
@@ -7,10 +11,9 @@ from numbers import Integral
 import numpy as np
 import scipy.fft
 import scipy.ndimage
-import scipy.signal
 import scipy.sparse
+from librosa.util.exceptions import ParameterError
 
-from gtzan_mfcc._librosa import librosa
 from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
 
 
@@ -194,10 +197,14 @@ def mel_power(y: np.ndarray, settings: Settings = STUDY) -> np.ndarray:
     >>> mel_power(y).shape
     (128, 130)
     """
-    librosa.util.valid_audio(y)
+    _check_signal(y)
     y = y.astype(np.float32, copy=False)
+    # When so large a block is freed, glibc begins to keep freed memory for later use.
+    # Otherwise, requests for memory would take half of the time.
+    np.empty(31 * 2**20, np.uint8)
     n_fft = settings.n_fft
-    window = scipy.signal.get_window("hann", n_fft).astype(np.float32)
+    # The periodic window, as librosa's: without the last 0 of the symmetric one.
+    window = np.hanning(n_fft + 1)[:-1].astype(np.float32)
     padded = np.pad(y.reshape(-1, y.shape[-1]), ((0, 0), (n_fft // 2, n_fft // 2)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=-1)
     frames = frames[:, :: settings.hop_length]
@@ -316,7 +323,7 @@ def tabular_features(y: np.ndarray) -> np.ndarray:
     >>> round(numbers["spectral_centroid_mean"] / 100)
     4
     """
-    librosa.util.valid_audio(y)
+    _check_signal(y)
     # librosa's functions are compiled for this type only; see _librosa.
     y = np.asarray(y, dtype=np.float32)
     if y.shape[-1] < STUDY.n_fft:
@@ -327,12 +334,15 @@ def tabular_features(y: np.ndarray) -> np.ndarray:
 
 def _tabular_features(y):
     """Compute the 57 features of one signal."""
+    from gtzan_mfcc._librosa import librosa
+
     # The sample rate, n_fft, hop_length and n_mels of STUDY are librosa's defaults.
     stft = librosa.stft(y, pad_mode="reflect")
     magnitude = np.abs(stft)
     power = _power(stft)
     mel = _mel_filters(STUDY.sample_rate, STUDY.n_fft, STUDY.n_mels) @ power
-    harmonic, percussive = _hpss(stft, magnitude)
+    softmask = librosa.util.softmask
+    harmonic, percussive = _hpss(stft, magnitude, softmask)
     summarised = [
         librosa.feature.chroma_stft(S=power),
         librosa.feature.rms(y=y, pad_mode="reflect"),
@@ -361,11 +371,10 @@ def _tabular_features(y):
     return row
 
 
-def _hpss(stft, magnitude):
+def _hpss(stft, magnitude, softmask):
     """Return the same values as ``librosa.decompose.hpss`` in less time."""
     harmonic = _median_along_rows(magnitude)
     percussive = _median_along_rows(magnitude.T).T
-    softmask = librosa.util.softmask
     harmonic_mask = softmask(harmonic, percussive, power=2, split_zeros=True)
     percussive_mask = softmask(percussive, harmonic, power=2, split_zeros=True)
     return stft * harmonic_mask, stft * percussive_mask
@@ -380,11 +389,38 @@ def _median_along_rows(values):
     return filtered.reshape(padded.shape)[:, 15:-15]
 
 
+def _check_signal(y):
+    is_signal = isinstance(y, np.ndarray) and y.ndim and y.dtype.kind == "f"
+    if not is_signal or not np.isfinite(y).all():
+        raise ParameterError("a signal is an array of finite floating-point numbers.")
+
+
 @lru_cache
 def _mel_filters(sample_rate, n_fft, n_mels):
+    """Return the values of ``librosa.filters.mel``: triangles of equal area."""
+    # Slaney's scale is linear up to 1 kHz. From there, 27 mels are a factor of 6.4.
+    hz_per_mel = 200 / 3
+    knee = 1000 / hz_per_mel
+    step = np.log(6.4) / 27
+    highest = sample_rate / 2
+    last = highest / hz_per_mel
+    if highest >= 1000:
+        last = knee + np.log(highest / 1000) / step
+    mels = np.linspace(0, last, n_mels + 2)
+    hz = np.where(mels < knee, hz_per_mel * mels, 1000 * np.exp(step * (mels - knee)))
+    ramps = hz[:, np.newaxis] - np.fft.rfftfreq(n_fft, 1 / sample_rate)
+    widths = np.diff(hz)[:, np.newaxis]
+    triangles = np.minimum(-ramps[:-2] / widths[:-1], ramps[2:] / widths[1:])
+    filters = np.maximum(0, triangles).astype(np.float32)
+    if not filters.any(axis=1).all():
+        warnings.warn(
+            f"some of the {n_mels} mel bands are empty; take fewer, or a larger n_fft.",
+            stacklevel=3,
+        )
+    heights = 2 / (hz[2:] - hz[:-2])
+    filters *= heights[:, np.newaxis]
     # Each band has few bins that are not zero, so a sparse product saves most of the
     # work.
-    filters = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels)
     return scipy.sparse.csr_array(filters)
 
 

@@ -91,9 +91,9 @@ def missing(name):
     raise importlib.metadata.PackageNotFoundError(name)
 importlib.metadata.version = missing  # As in a clone that is not installed.
 from gtzan_mfcc import __main__
-wrong = ["predict", "a.wav", "--model", "misspelt.keras"]
+wrong = [["predict", "a.wav", "--model", "misspelt.keras"], ["predict", "a.wav"]]
 helps = [["--help"], ["predict", "--help"], ["train", "--help"]]
-for arguments in (*helps, wrong, ["--version"]):
+for arguments in (*helps, *wrong, ["--version"]):
     with contextlib.suppress(SystemExit):
         __main__.main(arguments)
 print({"tensorflow", "keras", "librosa", "pandas", "numpy"} & set(sys.modules))
@@ -103,7 +103,9 @@ print({"tensorflow", "keras", "librosa", "pandas", "numpy"} & set(sys.modules))
     )
     assert done.stdout.count("usage: ") == 3
     assert done.stdout.endswith("not installed\nset()\n")
-    assert done.stderr.startswith("misspelt.keras: no such file")
+    model, song = done.stderr.splitlines()
+    assert model.startswith("misspelt.keras: no such file")
+    assert song.startswith("a.wav: no such file")
 
 
 def test_the_program_predicts_gtzans_genres_by_default(song, tmp_path):

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from itertools import product
+
 import librosa
 import numpy as np
 import pandas as pd
@@ -58,6 +62,33 @@ def test_mfcc_is_librosas(tone):
         np.testing.assert_allclose(ours, librosas(tone, settings), atol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:.*mel:UserWarning")
+@pytest.mark.parametrize("rate", [1_000, 1_999, 2_000, 8_000, 22_050, 96_000])
+def test_mel_filters_are_exactly_librosas(rate):
+    for n_fft, n_mels in product((2, 254, 400, 2048, 4096), (1, 2, 13, 128)):
+        ours = features._mel_filters(rate, n_fft, n_mels).toarray()
+        theirs = librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=n_mels)
+        np.testing.assert_array_equal(ours, theirs, strict=True)
+
+
+def test_bands_without_power_are_told():
+    with pytest.warns(UserWarning, match="of the 128 mel bands are empty"):
+        features.mfcc(np.ones(5_000), Settings(sample_rate=22_049, n_fft=256))
+
+
+def test_mfccs_do_not_wait_for_the_compiled_functions_of_librosa():
+    code = """
+import sys
+import numpy as np
+from gtzan_mfcc import extraction, features
+for compute in (features.mfcc, features.tabular_features):
+    compute(np.random.default_rng(0).uniform(-1, 1, 8_192))
+    print("numba" in sys.modules)
+"""
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert printed.split() == ["False", "True"]
+
+
 def test_mfcc_of_a_signal_does_not_depend_on_louder_ones_beside_it(tone):
     # librosa clips a batch 80 dB below the maximum of all its signals.
     batch = np.stack([tone, 1e-4 * tone[::-1], np.zeros_like(tone), 100 * tone])
@@ -83,7 +114,8 @@ def test_more_coefficients_than_mel_bands_are_refused():
 
 @pytest.mark.parametrize("function", [features.mfcc, features.tabular_features])
 def test_what_is_no_signal_is_refused(function):
-    for y in (np.full(5_000, np.nan), np.ones(5_000, int)):
+    ones = np.ones(5_000)
+    for y in (np.nan * ones, ones.astype(int), np.array(1.0), ones.tolist()):
         with pytest.raises(librosa.ParameterError):
             function(y)
 

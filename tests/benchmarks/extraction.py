@@ -19,13 +19,16 @@ import audiomentations
 import numpy as np
 import pandas as pd
 import psutil
+import scipy.fft
 import soundfile
+import soxr
 
 from gtzan_mfcc import audio, augmentation, dataset, extraction, notebook
 from gtzan_mfcc._librosa import librosa
 
 SEED = 0
 SEGMENT = 66_150
+PARTS = ["ratio", "floor", "growth", "long"]
 
 
 def corpus(n_tracks):
@@ -177,6 +180,46 @@ def growth():
     return results
 
 
+def floor():
+    """Compare the time of a track on one core with that of what no code can avoid."""
+    tracks = corpus(20)
+    frames = np.random.default_rng(0).normal(size=(130, 2048))
+    quiet = frames.astype(np.float32)
+    spectrum = scipy.fft.rfft(quiet)[:110]
+    signal = quiet.ravel()[:SEGMENT]
+
+    def extract():
+        extraction.extract_mfcc(
+            tracks, augmentations=augmentation.STUDY, n_jobs=1, progress=False
+        )
+
+    def decode():
+        for path in tracks["path"]:
+            for _ in audio.blocks(path):
+                pass
+
+    def transform():
+        for _ in range(10 * len(tracks)):
+            for _ in range(4):  # the MFCCs of the original and its copies
+                scipy.fft.rfft(quiet)
+            # What the pitch shift needs, and the random numbers of the noise.
+            scipy.fft.rfft(frames)
+            scipy.fft.irfft(spectrum)
+            soxr.resample(signal[:58_932], 19_644, 22_050)
+            np.random.default_rng(0).standard_normal(SEGMENT, dtype=np.float32)
+
+    times = {"all": [], "decoding": [], "transforms": []}
+    for _ in range(5):
+        for name, work in zip(times, (extract, decode, transform)):
+            start = time.process_time()
+            work()
+            times[name].append(time.process_time() - start)
+    return {
+        f"core_ms_{name}": round(np.median(seconds) / len(tracks) * 1000, 1)
+        for name, seconds in times.items()
+    }
+
+
 def long_file():
     """Extract one file of an hour, 44.1 kHz stereo (1,270 MB), with all copies."""
     y = audio.load(corpus(1).loc[0, "path"])
@@ -193,7 +236,7 @@ def long_file():
 def main():
     """Run the given parts, by default all, and record the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["ratio", "growth", "long"])
+    parser.add_argument("parts", nargs="*", default=PARTS)
     parser.add_argument("--tracks", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -205,10 +248,9 @@ def main():
     for part in options.parts:
         if part == "ratio":
             numbers = ratio(options.tracks, options.rounds)
-        elif part == "growth":
-            numbers = growth()
         else:
-            numbers = long_file()
+            numbers = {"growth": growth, "floor": floor, "long": long_file}[part]()
+        numbers["cores"] = psutil.cpu_count()
         print(f"{part}: {numbers}")
         notebook.record(
             f"extraction_{part}", corpus=label, split="none", seed=SEED, **numbers
