@@ -2,15 +2,11 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 
-# Runs notebooks. They may take as long as they need, and keep no times, which differ from run to
-# run. Without log_level, each kernel warns that its connection is not encrypted; it stays on this
-# machine.
-EXECUTE := $(BIN)/jupyter nbconvert --to notebook --execute \
-	--ExecutePreprocessor.timeout=-1 \
-	--ExecutePreprocessor.record_timing=False \
-	--ExecutePreprocessor.extra_arguments=--IPKernelApp.log_level=ERROR
+# The longest first, because make starts them in this order.
+NOTEBOOKS := $(wildcard notebooks/7_*.ipynb notebooks/6_*.ipynb notebooks/[48]_*.ipynb \
+	notebooks/[!4678]_*.ipynb)
+NAMES = $(basename $(notdir $(NOTEBOOKS)))
 
 # Makes HTML pages of notebooks.
 PAGES := $(BIN)/python notebooks/pages.py
@@ -22,15 +18,19 @@ NEED_GTZAN := $(BIN)/python -c "from gtzan_mfcc import dataset; \
 # A progress bar would stay in an executed notebook.
 export TQDM_DISABLE := 1
 
-.PHONY: help notebooks test lowest browser snapshots pretrained bench peers data lab lint lock clean
+# The last bits of what the CNN computes depend on the number of threads of TensorFlow. So it is
+# fixed, and not the number of cores.
+export TF_NUM_INTRAOP_THREADS ?= 2
+
+.PHONY: help notebooks test lowest browser snapshots pretrained bench mfcc peers data lab lint lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
 
-notebooks: .venv/installed  ## run every notebook; results in build/notebooks
-	$(EXECUTE) --output-dir build/notebooks $(NOTEBOOKS)
-	$(PAGES) build/notebooks $(NOTEBOOKS:%=build/%)
+notebooks: .venv/installed  ## run the notebooks that are not up to date; results in build/notebooks
+	+@$(call SIDE_BY_SIDE,results)
+	@echo "The notebooks and their pages are in build/notebooks."
 
 test: .venv/dev  ## run the tests
 	$(BIN)/python -m pytest
@@ -51,7 +51,7 @@ browser: .venv/browser  ## run the notebooks in JupyterLab, in Chromium; picture
 
 snapshots: .venv/installed  ## run the notebooks in place on GTZAN; rewrite snapshots/
 	$(NEED_GTZAN)
-	SNAPSHOTS_DIR="$(CURDIR)/snapshots" $(EXECUTE) --inplace $(NOTEBOOKS)
+	+@$(call SIDE_BY_SIDE,in-place)
 	$(BIN)/python snapshots/fill_readme.py
 
 # The lowest Keras that requirements.txt allows writes the file, because an older Keras cannot read
@@ -69,6 +69,9 @@ pretrained: .venv/installed  ## train the model that comes with the package agai
 bench: .venv/dev  ## measure extraction and prediction (half an hour)
 	$(BIN)/python tests/benchmarks/extraction.py
 	$(BIN)/python tests/benchmarks/prediction.py
+
+mfcc: .venv/dev  ## compare the time of MFCCs with that of other libraries (7 GB of packages)
+	$(BIN)/python tests/benchmarks/mfcc.py
 
 peers: .venv/dev  ## train the networks of others on our folds (two hours)
 	$(BIN)/python tests/benchmarks/peers.py
@@ -99,6 +102,73 @@ clean:  ## remove all that can be made again, but not data/
 	rm -rf .venv .venv-lowest .venv.lock build *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
+# The notebooks. Each is a target, so they run side by side, and one that fails does not stop the
+# others. By default, as many run at once as there are cores, and 3 GB of memory for each. Two makes
+# must not run notebooks in one folder at the same time, so make waits for a lock, and calls itself.
+SIDE_BY_SIDE = mkdir -p build && $(BIN)/python $(LOCKED) build/notebooks.lock sh -c '\
+	rm -rf build/running; mkdir -p build/running build/notebooks; \
+	$(MAKE) --no-print-directory --keep-going $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS)) $(1) || { \
+	echo "Failed; what they wrote is in build/running:" $$(ls build/running) >&2; exit 1; }'
+JOBS = $(shell $(BIN)/python -c "import joblib, os; \
+	memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'); \
+	print(max(1, min(joblib.cpu_count(), memory // (3 * 10**9))))")
+
+RESULTS := $(foreach name,$(NAMES),build/notebooks/$(name).ipynb build/notebooks/$(name).html)
+IN_PLACE := $(NAMES:%=in-place/%)
+.PHONY: results in-place $(IN_PLACE) FORCE
+results: $(RESULTS)
+in-place: $(IN_PLACE)
+
+# With more threads of BLAS, notebook 6 takes half as much CPU time again.
+results: export OMP_NUM_THREADS ?= 1
+in-place: export SNAPSHOTS_DIR := $(CURDIR)/snapshots
+
+# Runs a notebook, which may take as long as it needs, and keeps no times, which differ from run to
+# run. Without log_level, each kernel warns that its connection is not encrypted; it stays on this
+# machine. The result is moved to the folder $(1) when it is complete.
+RUN = echo "$*: running"; \
+	if $(BIN)/jupyter nbconvert --to notebook --execute --output-dir build/running \
+	  --ExecutePreprocessor.timeout=-1 --ExecutePreprocessor.record_timing=False \
+	  --ExecutePreprocessor.extra_arguments=--IPKernelApp.log_level=ERROR \
+	  $< > build/running/$*.log 2>&1; \
+	then mv build/running/$*.ipynb $(1) || exit 1; rm build/running/$*.log; echo "$*: done"; \
+	else cat build/running/$*.log; echo "$*: failed"; exit 1; fi
+
+build/notebooks/%.ipynb: notebooks/%.ipynb $(wildcard gtzan_mfcc/*.*) .venv/installed build/corpus
+	@$(call RUN,build/notebooks)
+
+build/notebooks/%.html: build/notebooks/%.ipynb notebooks/pages.py
+	@$(PAGES) build/notebooks $<
+
+$(IN_PLACE): in-place/%: notebooks/%.ipynb .venv/installed
+	@$(call RUN,notebooks)
+
+# Notebook 5 reads what notebook 4 has trained.
+build/notebooks/5_evaluation.ipynb: build/notebooks/4_cnn_training.ipynb
+in-place/5_evaluation: $(filter in-place/4_cnn_training,$(IN_PLACE))
+
+# This file lists the corpus. It is written only if the list changes, and then all notebooks run.
+build/corpus: .venv/installed FORCE
+	@$(BIN)/python -c "from gtzan_mfcc import dataset; corpus = dataset.find_corpus(); \
+	  files = [*corpus.rglob('*'), *corpus.parent.glob('*.csv')] if corpus else []; \
+	  print(corpus, *sorted((str(file), file.lstat().st_mtime_ns) for file in files))" > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# Calls a program when no other process has the lock on a file.
+define LOCK
+import fcntl, os, sys
+lock = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY)
+os.set_inheritable(lock, True)
+try:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    print("Waiting for another make in this folder.", flush=True)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+os.execvp(sys.argv[2], sys.argv[2:])
+endef
+export LOCK
+LOCKED := -c "$$LOCK"
+
 # The packages. Three empty files say what is installed in .venv: .venv/installed what the notebooks
 # need, .venv/dev the tools for tests as well, .venv/browser also what tests/browser needs.
 #
@@ -113,15 +183,15 @@ ifndef HAS_LOCK
 	  "install Python 3.13, or name one that is there: make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c "import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
 	  'Python 3.11, 3.12 or 3.13 is needed, not %d.%d: say make PYTHON=python3.13' % v)"
-	@$(PYTHON) -c "import fcntl, subprocess, sys; lock = open('.venv.lock', 'w'); \
-	  fcntl.flock(lock, fcntl.LOCK_EX); sys.exit(subprocess.call(sys.argv[1:]))" \
-	  $(MAKE) --no-print-directory HAS_LOCK=1 $@
+	@$(PYTHON) $(LOCKED) .venv.lock $(MAKE) --no-print-directory HAS_LOCK=1 $@
 
 else
 
-# Installs the package with the extras $(1), and makes the empty file.
+# Installs the package with the extras $(1), and makes the empty file. Python compiles modules when
+# they are first imported, because to compile all of them here takes long.
 INSTALL = echo "Installing packages into .venv: a few minutes."; \
-	$(BIN)/python -m pip install --quiet -c requirements.lock -e '.$(1)' && touch $@ || { \
+	$(BIN)/python -m pip install --quiet --no-compile -c requirements.lock -e '.$(1)' \
+	  && touch $@ || { \
 	  echo "pip could not install the packages; the lines above say why." \
 	  "It needs a network, and 4 GB of disk space." >&2; exit 1; }
 

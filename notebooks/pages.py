@@ -34,7 +34,10 @@ def make_page(notebook: Path, folder: Path) -> None:
     html = re.sub(r'href="([\w-]+)\.ipynb', r'href="\1.html', html)
     # Notebooks are one level below the project, and pages are two.
     html = re.sub(r'(href|src)="\.\./', r'\1="../../', html)
-    (folder / f"{notebook.stem}.html").write_text(html, encoding="utf-8")
+    # Renamed when it is complete, so that make never takes a part for the page.
+    unfinished = folder / f"{notebook.stem}.unfinished"
+    unfinished.write_text(html, encoding="utf-8")
+    unfinished.replace(folder / f"{notebook.stem}.html")
 
 
 if __name__ == "__main__":

@@ -33,10 +33,11 @@ TABLES = {
     "speed": [
         "`extract_mfcc` and `predict` | measured on GTZAN",
         "speed relative to the study's code | {extraction_ratio[speed_ratio]} times ({extraction_ratio[slowest_ratio]} to {extraction_ratio[fastest_ratio]})",
-        "size of the result relative to the study's JSON | {extraction_ratio[share_of_bytes]}",
-        "time for each track, with 50 and with 1,000 tracks | {extraction_growth[ms_a_track_at_50]} ms, {extraction_growth[ms_a_track_at_1000]} ms",
+        "a track on one core; decoding alone; its Fourier transforms, resampling and random numbers alone | {extraction_floor[all_core_ms]} ms; {extraction_floor[decoding_core_ms]} ms; {extraction_floor[transforms_core_ms]} ms",
         "memory, with 50 tracks, with 1,000, with one file of an hour | {extraction_growth[peak_mb_at_50]} MB, {extraction_growth[peak_mb_at_1000]} MB, {extraction_long[hour_file_peak_mb]} MB",
         "`predict`, a song of 3 min and a file of an hour | {prediction_benchmark[mp3_seconds]} s, {prediction_benchmark[hour_seconds]} s",
+        "the command for a song of 3 min; the import of TensorFlow alone | {prediction_benchmark[command_seconds]} s; {prediction_benchmark[keras_seconds]} s",
+        "`make snapshots` from nothing, and again | {snapshots_benchmark[from_nothing_minutes]} min, {snapshots_benchmark[again_minutes]} min",
     ],
     "ann": [
         "segments at random, 75/25 | the study, 1,000 tracks | here, {ann_features[corpus]}",
@@ -181,7 +182,7 @@ def number(key: str, value: float | list[float]) -> str:
     """Write counts with commas, ratios, times and distances short, and shares in percent."""
     if isinstance(value, int):
         return f"{value:,}"
-    if key.endswith(("ratio", "seconds")) or "distance" in key:
+    if key.endswith(("ratio", "seconds", "minutes", "ms")) or "distance" in key:
         two_digits = float(f"{value:.2g}")
         return f"{two_digits:g}"
     if isinstance(value, list):

@@ -26,6 +26,23 @@ def quick_network(frames=130, n_mfcc=13, n_genres=3, seed=0):
     )
 
 
+# A worker of pytest-xdist runs a file as a whole, or a group; the longest come first.
+FIRST = ["7_robustness", "6_leakage", "4_cnn_training", "8_your_own_music"]
+LAST = "after the notebooks"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    def place(item):
+        group = item.get_closest_marker("xdist_group").args[0]
+        return FIRST.index(group) if group in FIRST else len(FIRST) + (group == LAST)
+
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    items.sort(key=place)
+
+
 # Read here, because the fixture below hides GTZAN_DIR from the tests.
 GTZAN = Path(os.environ["GTZAN_DIR"]).parent if os.environ.get("GTZAN_DIR") else None
 

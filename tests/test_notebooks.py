@@ -2,12 +2,14 @@
 
 import itertools
 import json
+import os
 import re
 
 import nbformat
 import papermill
 import pytest
 import soundfile
+from filelock import FileLock
 
 from conftest import PROJECT
 from gtzan_mfcc import toy
@@ -21,9 +23,15 @@ QUICK = {
     "8_your_own_music": {"epochs": 1},
 }
 WITH_ARTISTS = {"6_leakage", "7_robustness"}
-NEEDS = {"5_evaluation": ["4_cnn_training"]}
+NEEDS = {"5_evaluation": "4_cnn_training"}
 
 by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def side_by_side(path):
+    """Let any worker of pytest-xdist run a notebook, after the one that it needs."""
+    group = NEEDS.get(path.stem, path.stem)
+    return pytest.param(path, marks=pytest.mark.xdist_group(group), id=path.stem)
 
 
 def execute(name, work, corpus):
@@ -32,6 +40,7 @@ def execute(name, work, corpus):
         patch.setenv("GTZAN_DIR", str(corpus))
         patch.setenv("BUILD_DIR", str(work / "build"))
         patch.setenv("TQDM_DISABLE", "1")
+        patch.setenv("OMP_NUM_THREADS", "1")  # Another notebook may run beside it.
         return papermill.execute_notebook(
             PROJECT / "notebooks" / f"{name}.ipynb",
             work / f"{name}.ipynb",
@@ -45,30 +54,44 @@ def test_no_notebook_is_missing():
 
 
 @pytest.fixture(scope="module")
-def run(toy_corpus, tmp_path_factory):
-    """Give a function that runs a notebook once, after those that it needs."""
-    work = tmp_path_factory.mktemp("notebooks")
+def run(tmp_path_factory):
+    """Give a function that runs a notebook once, after the one that it needs.
+
+    All workers of pytest-xdist share one folder, as notebooks side by side do.
+    """
+    work = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        work = work.parent
+    work = work / "notebooks"
+    small = toy.make_corpus(work / "toy", tracks_per_genre=2)
     # With artists and parts enough to keep apart.
     with_artists = toy.make_corpus(work / "gtzan" / "genres", tracks_per_genre=5)
     clips = work / "gtzan" / "clips"
-    for genre, number in itertools.product(("bells", "waltz"), range(60, 64)):
-        (clips / genre).mkdir(parents=True, exist_ok=True)
-        y = toy.make_track(genre, number, seconds=2.5)
-        soundfile.write(clips / genre / f"{genre}.{number:05}.wav", y, 22_050)
-    done = {}
+    with FileLock(work / "clips.lock"):
+        if not clips.exists():
+            _make_clips(clips)
 
     def run_once(name):
-        if name not in done:
-            for needed in NEEDS.get(name, []):
-                run_once(needed)
-            corpus = with_artists if name in WITH_ARTISTS else toy_corpus
-            done[name] = execute(name, work, corpus)
-        return done[name], work / "build"
+        if name in NEEDS:
+            run_once(NEEDS[name])
+        done = work / f"{name}.done"
+        with FileLock(work / f"{name}.lock"):
+            if not done.exists():
+                execute(name, work, with_artists if name in WITH_ARTISTS else small)
+                done.touch()
+        return nbformat.read(work / f"{name}.ipynb", as_version=4), work / "build"
 
     return run_once
 
 
-@by_name
+def _make_clips(folder):
+    for genre, number in itertools.product(("bells", "waltz"), range(60, 64)):
+        (folder / genre).mkdir(parents=True, exist_ok=True)
+        y = toy.make_track(genre, number, seconds=2.5)
+        soundfile.write(folder / genre / f"{genre}.{number:05}.wav", y, 22_050)
+
+
+@pytest.mark.parametrize("path", map(side_by_side, NOTEBOOKS))
 def test_runs_from_top_to_bottom(path, run):
     notebook, _ = run(path.stem)
     for cell in notebook.cells:
@@ -77,6 +100,7 @@ def test_runs_from_top_to_bottom(path, run):
     assert "TOY CORPUS" in json.dumps(notebook)
 
 
+@pytest.mark.xdist_group("after the notebooks")
 def test_results_tell_how_they_were_made_and_no_figure_is_missing(run):
     for path in NOTEBOOKS:
         _, build = run(path.stem)

@@ -215,7 +215,7 @@ def floor():
             work()
             times[name].append(time.process_time() - start)
     return {
-        f"core_ms_{name}": round(np.median(seconds) / len(tracks) * 1000, 1)
+        f"{name}_core_ms": float(np.median(seconds)) / len(tracks) * 1000
         for name, seconds in times.items()
     }
 
