@@ -19,7 +19,7 @@ NEED_GTZAN := $(BIN)/python -c "from gtzan_mfcc import dataset; \
 export TQDM_DISABLE := 1
 
 # The last bits of what the CNN computes depend on the number of threads of TensorFlow. So it is
-# fixed, and not the number of cores.
+# fixed for all targets, and not the number of cores.
 export TF_NUM_INTRAOP_THREADS ?= 2
 
 .PHONY: help notebooks test lowest browser snapshots pretrained bench mfcc peers data lab lint lock clean
@@ -103,15 +103,17 @@ clean:  ## remove all that can be made again, but not data/
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # The notebooks. Each is a target, so they run side by side, and one that fails does not stop the
-# others. By default, as many run at once as there are cores, and 3 GB of memory for each. Two makes
+# others. By default, as many run at once as there are cores, and 4 GB of memory for each. Two makes
 # must not run notebooks in one folder at the same time, so make waits for a lock, and calls itself.
 SIDE_BY_SIDE = mkdir -p build && $(BIN)/python $(LOCKED) build/notebooks.lock sh -c '\
 	rm -rf build/running; mkdir -p build/running build/notebooks; \
-	$(MAKE) --no-print-directory --keep-going $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS)) $(1) || { \
-	echo "Failed; what they wrote is in build/running:" $$(ls build/running) >&2; exit 1; }'
+	$(MAKE) --no-print-directory --keep-going \
+	  $(if $(filter -j%,$(MAKEFLAGS)),,-j$(or $(JOBS),1)) $(1) || { \
+	ls build/running/*.log > /dev/null 2>&1 && \
+	  echo "Failed; what they wrote is in build/running:" $$(ls build/running) >&2; exit 1; }'
 JOBS = $(shell $(BIN)/python -c "import joblib, os; \
 	memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'); \
-	print(max(1, min(joblib.cpu_count(), memory // (3 * 10**9))))")
+	print(max(1, min(joblib.cpu_count(), memory // (4 * 10**9))))")
 
 RESULTS := $(foreach name,$(NAMES),build/notebooks/$(name).ipynb build/notebooks/$(name).html)
 IN_PLACE := $(NAMES:%=in-place/%)
@@ -119,14 +121,15 @@ IN_PLACE := $(NAMES:%=in-place/%)
 results: $(RESULTS)
 in-place: $(IN_PLACE)
 
-# With more threads of BLAS, notebook 6 takes half as much CPU time again.
+# With more threads of BLAS, notebook 6 takes half as much CPU time again. "in-place" has them, because
+# the last bits of what a logistic regression computes depend on their number.
 results: export OMP_NUM_THREADS ?= 1
 in-place: export SNAPSHOTS_DIR := $(CURDIR)/snapshots
 
 # Runs a notebook, which may take as long as it needs, and keeps no times, which differ from run to
 # run. Without log_level, each kernel warns that its connection is not encrypted; it stays on this
 # machine. The result is moved to the folder $(1) when it is complete.
-RUN = echo "$*: running"; \
+RUN = echo "$*: running"; mkdir -p build/running; \
 	if $(BIN)/jupyter nbconvert --to notebook --execute --output-dir build/running \
 	  --ExecutePreprocessor.timeout=-1 --ExecutePreprocessor.record_timing=False \
 	  --ExecutePreprocessor.extra_arguments=--IPKernelApp.log_level=ERROR \
@@ -150,7 +153,8 @@ in-place/5_evaluation: $(filter in-place/4_cnn_training,$(IN_PLACE))
 # This file lists the corpus. It is written only if the list changes, and then all notebooks run.
 build/corpus: .venv/installed FORCE
 	@$(BIN)/python -c "from gtzan_mfcc import dataset; corpus = dataset.find_corpus(); \
-	  files = [*corpus.rglob('*'), *corpus.parent.glob('*.csv')] if corpus else []; \
+	  files = [*corpus.rglob('*'), *corpus.parent.glob('*.csv'), \
+	    *corpus.parent.glob('clips/*/*')] if corpus else []; \
 	  print(corpus, *sorted((str(file), file.lstat().st_mtime_ns) for file in files))" > $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 

@@ -1,8 +1,8 @@
 """Tell whether a result is certain to be the same as an earlier one.
 
-Both caches follow one rule: a result is kept only if all code behind it belongs to this
-package or to an installed one. What a function of the user computes is never kept,
-because nobody can know what it depends on.
+Extraction and cross-validation follow one rule: a result is kept only if all code
+behind it belongs to this package or to an installed one. What a function of the user
+computes is never kept, because nobody can know what it depends on.
 """
 
 import ast

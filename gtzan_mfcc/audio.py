@@ -268,7 +268,7 @@ def _mono(pieces):
             raise AudioError(
                 f"{rate:,} samples per second, not 1,000 to 1,000,000; export it again."
             )
-        # Ten times as fast as y.mean(axis=1), for there are few channels.
+        # Ten times as fast as y.mean(axis=1), because there are few channels.
         y = sum(y.T) / y.shape[1]
         # The squares of larger values overflow float32. A comparison with NaN is false.
         if not (np.abs(y) < 1e10).all():

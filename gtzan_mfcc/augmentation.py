@@ -310,7 +310,7 @@ def _time_stretch(y, rate):
     spectrum = np.pad(spectrum, ((0, 2), (0, 0)))
     magnitude = np.abs(spectrum)
     phase = np.ones_like(spectrum, np.complex64)
-    np.divide(spectrum, magnitude, out=phase, where=magnitude > 0, casting="same_kind")
+    np.divide(spectrum, magnitude, out=phase, where=magnitude > 0)
     magnitude = magnitude.astype(np.float32)
 
     # Each frame of the result is between two frames of the input.
@@ -325,7 +325,7 @@ def _time_stretch(y, rate):
         current = current * (phase[left + 1] * phase[left].conj())
 
     added = _overlap_add(scipy.fft.irfft(stretched, n_fft) * np.float32(window))
-    weight = _overlap_add(np.tile(np.square(window), (len(at), 1)))
+    weight = _overlap_add(np.broadcast_to(np.square(window), (len(at), n_fft)))
     added /= np.maximum(weight, np.finfo(np.float32).tiny)
     return _fix_length(added[n_fft // 2 :], length)
 

@@ -341,8 +341,7 @@ def _tabular_features(y):
     magnitude = np.abs(stft)
     power = _power(stft)
     mel = _mel_filters(STUDY.sample_rate, STUDY.n_fft, STUDY.n_mels) @ power
-    softmask = librosa.util.softmask
-    harmonic, percussive = _hpss(stft, magnitude, softmask)
+    harmonic, percussive = _hpss(stft, magnitude)
     summarised = [
         librosa.feature.chroma_stft(S=power),
         librosa.feature.rms(y=y, pad_mode="reflect"),
@@ -371,8 +370,11 @@ def _tabular_features(y):
     return row
 
 
-def _hpss(stft, magnitude, softmask):
+def _hpss(stft, magnitude):
     """Return the same values as ``librosa.decompose.hpss`` in less time."""
+    from gtzan_mfcc._librosa import librosa
+
+    softmask = librosa.util.softmask
     harmonic = _median_along_rows(magnitude)
     percussive = _median_along_rows(magnitude.T).T
     harmonic_mask = softmask(harmonic, percussive, power=2, split_zeros=True)

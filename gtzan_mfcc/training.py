@@ -16,9 +16,20 @@ from sklearn.svm import SVC
 
 from gtzan_mfcc import features, models
 from gtzan_mfcc._cache import kept_arrays
-from gtzan_mfcc._identity import UnknownCodeError, code_of_modules, digest
+from gtzan_mfcc._identity import code_of_modules, digest
 from gtzan_mfcc._keras import keras, keras_versions
 from gtzan_mfcc.extraction import Segments
+
+# Layers without code or state of others.
+_PLAIN = {
+    keras.layers.BatchNormalization,
+    keras.layers.Conv2D,
+    keras.layers.Dense,
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.MaxPooling2D,
+    keras.layers.Normalization,
+}
 
 
 def fit(
@@ -64,8 +75,8 @@ def fit(
     cache : str or Path, optional
         A folder to keep the trained weights and the history; None keeps nothing. They
         are used again only if the model with its weights, the data, the settings, the
-        code of this package and the packages are the same. A model with layers or
-        functions that are not Keras's own is not kept.
+        code of this package and Keras with its backend are the same. Only Sequential
+        models of Keras's most usual layers are kept. The state of the optimizer is not.
 
     Returns
     -------
@@ -128,11 +139,11 @@ def fit(
     file = None
     if cache is not None:
         data = [x, labels, validation, sample_weight]
-        file = _file(cache, model, data, [epochs, batch_size, patience, seed])
+        file = _file_of_fit(cache, model, data, [epochs, batch_size, patience, seed])
     result = kept_arrays(file, train)
-    for name, variable in zip(_variables(model), model.variables):
-        variable.assign(result.pop(name))
-    epoch = pd.RangeIndex(1, len(result["loss"]) + 1, name="epoch")
+    for number, variable in enumerate(model.variables):
+        variable.assign(result.pop(str(number)))
+    epoch = pd.RangeIndex(1, len(result.get("loss", [])) + 1, name="epoch")
     return pd.DataFrame(result, epoch)
 
 
@@ -330,20 +341,35 @@ def _variables(model):
     return {str(number): value for number, value in enumerate(values)}
 
 
-def _file(cache, model, data, settings):
+def _file_of_fit(cache, model, data, settings):
     """Name the file that keeps what is trained; None if it may not be kept."""
-    config = model.to_json()
-    # Of code that is not Keras's own, it has the name or the bytes, and no more.
-    if re.search(r'"registered_name": "|__lambda__|{"value": ', config):
+    variables = _variables(model)
+    kinds = {values.dtype.kind for values in variables.values()}
+    if not _is_plain(model) or "V" in kinds:  # NumPy cannot read bfloat16 again.
         return None
-    # The same model has other numbers if it is built again.
-    config = re.sub(r'("name": "\w+?)_\d+"', r'\1"', config)
     try:
-        how = [code_of_modules("models training"), keras_versions(), config, *settings]
-    except UnknownCodeError:
+        config = model.to_json()
+        code = code_of_modules("models training")
+    except Exception:  # A class of the user may have no configuration.
         return None
-    data = joblib.hash([_variables(model), data], coerce_mmap=True)
+    # The configuration has only the name or the bytes of other code than Keras's.
+    if re.search(r'"registered_name": "|__lambda__', config):
+        return None
+    # The names of layers have other numbers if the same model is built again.
+    config = re.sub(r'("name": "\w+?)_\d+"', r'\1"', config)
+    trained = [variable.trainable for variable in model.variables]
+    how = [code, keras_versions(), config, trained, *settings]
+    data = joblib.hash([variables, data], coerce_mmap=True)
     return Path(cache) / "fits" / f"{digest([how, data])}.npz"
+
+
+def _is_plain(model):
+    """Tell whether configuration and variables say all about the layers of a model."""
+    for layer in model.layers:
+        activation = getattr(layer, "activation", keras.activations.linear)
+        if type(layer) not in _PLAIN or not activation.__module__.startswith("keras."):
+            return False
+    return type(model) is keras.Sequential
 
 
 def _clone(model):

@@ -343,7 +343,7 @@ def _key(fit_model, segments):
         from gtzan_mfcc._keras import keras_versions
 
         how += keras_versions()
-    # In parts, because joblib copies a slice of an array to hash it.
+    # joblib copies an array that is not contiguous; in parts, the copies are small.
     parts = np.array_split(segments.x, 1 + len(segments) // 5_000)
     how.append([joblib.hash(part, coerce_mmap=True) for part in parts])
     return digest([how, segments.table.to_dict("list"), segments.genres])

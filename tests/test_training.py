@@ -112,6 +112,7 @@ def test_the_same_is_not_trained_again(data, fitted, tmp_path):
 def test_another_training_is_not_read_from_the_cache(data, fitted, tmp_path, change):
     train(data, epochs=2, cache=tmp_path)
     x, labels, (x_valid, labels_valid) = data
+    change = dict(change)
     model = change.pop("model", None) or models.ann(4, 3)
     x = x * change.pop("x", 1)
     labels = labels * change.pop("labels", 1)
@@ -125,9 +126,44 @@ def twice(x):
     return 2 * x
 
 
+def relu(x):  # not that of Keras
+    return 2 * x
+
+
+class Zeros(keras.initializers.Initializer):  # not that of Keras
+    def __call__(self, shape, dtype=None):
+        return keras.ops.zeros(shape, dtype)
+
+
 class Twice(layers.Layer):
     def call(self, x):
         return 2 * x
+
+
+def test_a_frozen_weight_or_another_dtype_is_another_training(data, fitted, tmp_path):
+    frozen = models.ann(4, 3)
+    train(data, cache=tmp_path)
+    frozen.layers[0].kernel.trainable = False
+    training.fit(frozen, *data, cache=tmp_path)
+    assert len(fitted) == 2
+    keras.config.set_dtype_policy("bfloat16")
+    try:
+        for _ in range(2):
+            train(data, cache=tmp_path)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert len(fitted) == 4
+
+
+def test_without_epochs_the_history_is_empty(data, tmp_path):
+    for _ in range(2):
+        assert train(data, epochs=0, cache=tmp_path)[1].empty
+
+
+class Nameless(layers.Layer):
+    def __init__(self, function):
+        super().__init__()
+        self.call = function
 
 
 @pytest.mark.parametrize(
@@ -138,16 +174,17 @@ class Twice(layers.Layer):
         layers.Lambda(twice),
         layers.Dense(4, lambda x: 2 * x),
         layers.Dense(4, twice),
+        layers.Dense(4, relu),
+        layers.Dense(4, kernel_initializer=Zeros()),
         layers.Dense(4, kernel_regularizer=lambda x: keras.ops.sum(x)),
+        Nameless(lambda x: 2 * x),
     ],
 )
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
 def test_a_model_with_code_of_the_user_is_not_kept(data, fitted, tmp_path, layer):
     softmax = layers.Dense(3, activation="softmax")
     model = keras.Sequential([keras.Input((4,)), layer, softmax])
-    weights = model.get_weights()
     for _ in range(2):
-        model.set_weights(weights)
         training.fit(model, *data, epochs=1, cache=tmp_path)
     assert len(fitted) == 2
     assert not list(tmp_path.rglob("*.npz"))

@@ -16,9 +16,9 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
-import psutil
 import soundfile
 import soxr
 from extraction import corpus
@@ -30,7 +30,8 @@ MEASURE = """
 import resource, subprocess, sys, time
 quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 started = time.perf_counter()
-subprocess.run([sys.executable, *sys.argv[1:]], **quiet)
+done = subprocess.run([sys.executable, *sys.argv[1:]], **quiet)
+assert (done.returncode == 0) == ("nowhere.mp3" not in sys.argv)
 seconds = time.perf_counter() - started
 print(seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3)
 """
@@ -85,7 +86,7 @@ def cold(path, rounds):
 
 def decode(paths):
     """Read all songs, and forget them, in as many threads as `predict_files` has."""
-    with ThreadPoolExecutor(psutil.cpu_count()) as pool:
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         deque(pool.map(lambda path: deque(audio.blocks(path), 0), paths), 0)
 
 
@@ -112,8 +113,8 @@ def main():
     options = parser.parse_args()
     rounds = options.rounds
     label = dataset.corpus_label(dataset.load_tracks(notebook.corpus_folder()))
-    tracks = corpus(options.files)
-    numbers = vars(options) | {"cores": psutil.cpu_count()}
+    tracks = corpus(max(48, options.files))
+    numbers = vars(options) | {"cores": joblib.cpu_count()}
     print(f"{label}; {numbers['cores']} cores")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
