@@ -111,11 +111,7 @@ def fit(
     if not 0 <= np.min(labels) <= np.max(labels) < output.shape[-1]:
         raise ValueError(f"the labels go beyond the {output.shape[-1]} outputs.")
     keras.utils.set_random_seed(seed)
-    model.compile(
-        keras.optimizers.Adam(learning_rate),
-        "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
+    _compile(model, learning_rate)
     callbacks = []
     if patience is not None and validation is not None:
         stop = keras.callbacks.EarlyStopping(
@@ -313,26 +309,48 @@ def fit_statistics_mlp(
     weight = _balanced_weights(segments.table["track"], labels)
     batch_size = int(np.clip(len(x) / 16, 8, 256))
     steps = epochs * math.ceil(len(x) / batch_size)
+    build = partial(
+        models.mlp,
+        n_statistics=x.shape[1],
+        n_means=segments.x.shape[2] - 1,
+        n_genres=len(segments.genres),
+    )
+    # One network trains the weights of all members. So Keras compiles it once, which
+    # takes a second, and TensorFlow keeps memory for one.
+    network = build()
+    _compile(network, keras.optimizers.schedules.CosineDecay(2e-3, steps))
     networks = []
     for seed_of_member in range(seed * 1000, seed * 1000 + members):
-        network = models.mlp(
-            n_statistics=x.shape[1],
-            n_means=segments.x.shape[2] - 1,
-            n_genres=len(segments.genres),
-            seed=seed_of_member,
-        )
-        fit(
-            network,
+        member = build(seed=seed_of_member)
+        _copy_variables(member, network)
+        for variable in network.optimizer.variables:
+            variable.assign(keras.ops.zeros_like(variable))
+        keras.utils.set_random_seed(seed_of_member)
+        network.fit(
             x,
             labels,
             epochs=epochs,
             batch_size=batch_size,
-            learning_rate=keras.optimizers.schedules.CosineDecay(2e-3, steps),
             sample_weight=weight,
-            seed=seed_of_member,
+            verbose=0,
         )
-        networks.append(network)
+        _copy_variables(network, member)
+        networks.append(member)
     return models.average(statistics, networks)
+
+
+def _compile(model, learning_rate):
+    model.compile(
+        keras.optimizers.Adam(learning_rate),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+
+
+def _copy_variables(source, target):
+    """Copy weights and states of seeds to a model of the same layers."""
+    for variable, copy in zip(source.variables, target.variables):
+        copy.assign(variable)
 
 
 def _variables(model):
