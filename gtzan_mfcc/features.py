@@ -130,7 +130,7 @@ FEATURE_NAMES = [
 def mfcc(y: np.ndarray, settings: Settings = STUDY) -> np.ndarray:
     """Compute the mel-frequency cepstral coefficients of one signal or several.
 
-    The values are those of ``librosa.feature.mfcc`` for each signal, in a third of the
+    The values are those of ``librosa.feature.mfcc`` for each signal, in a fifth of the
     time. (For a batch, librosa clips all signals 80 dB below the maximum of the batch,
     so the result of a signal depends on the other signals.)
 
