@@ -31,7 +31,7 @@ TABLES = {
         "SVM, VGGish | 1,000 tracks | fault filtered | | 77.6 % | [published](https://github.com/jordipons/sklearn-audio-transfer-learning)",
     ],
     "speed": [
-        "`extract_mfcc` and `predict` | measured on GTZAN",
+        "`extract_mfcc` and `predict` | on GTZAN",
         "speed relative to the study's code | {extraction_ratio[speed_ratio]} times ({extraction_ratio[slowest_ratio]} to {extraction_ratio[fastest_ratio]})",
         "a track on one core; of that, decoding; Fourier transforms, resampling, random numbers | {extraction_floor[all_core_ms]} ms; {extraction_floor[decoding_core_ms]} ms; {extraction_floor[transforms_core_ms]} ms",
         "memory, with 1,000 tracks (the same under new names), one file of an hour | {extraction_growth[peak_mb_at_1000]} MB, {extraction_long[hour_file_peak_mb]} MB",
