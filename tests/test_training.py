@@ -221,8 +221,17 @@ def test_each_model_learns_genres_that_differ(segments, fit_model):
 def test_the_mlps_have_seeds_of_their_own_and_tracks_and_genres_the_same_weight(
     segments, monkeypatch
 ):
+    seeds = []
     fits = []
-    monkeypatch.setattr(training, "fit", lambda *_, **settings: fits.append(settings))
+
+    def fit(network, *_, **settings):
+        assert int(network.optimizer.iterations) == 0
+        rate = network.optimizer._learning_rate
+        fits.append({"seed": seeds[-1], "rate": rate, **settings})
+        network.optimizer.iterations.assign(7)
+
+    monkeypatch.setattr(keras.utils, "set_random_seed", seeds.append)
+    monkeypatch.setattr(keras.Model, "fit", fit)
     # Genre 0 has 20 tracks of 5 rows; genre 1 has 6 tracks of 5 rows, and one of 1 row.
     subset = segments.select(np.arange(131))
     training.fit_statistics_mlp(subset, members=2, epochs=3, seed=0)
@@ -232,10 +241,25 @@ def test_the_mlps_have_seeds_of_their_own_and_tracks_and_genres_the_same_weight(
     of_track = weight.groupby(subset.table["track"]).sum().to_list()
     assert of_track == pytest.approx([65.5 / 20] * 20 + [65.5 / 7] * 7)
     # The learning rate falls to 0 in the 3 * 17 steps of three epochs.
-    rate = fits[0]["learning_rate"]
+    rate = fits[0]["rate"]
     assert float(rate(0)) == pytest.approx(0.002)
     assert float(rate(50)) > 0
     assert float(rate(51)) == pytest.approx(0)
+
+
+def test_a_member_has_the_weights_that_it_has_alone(segments, monkeypatch):
+    together = training.fit_statistics_mlp(segments, members=3, epochs=2)
+    # As if the third were the first.
+    mlp = models.mlp
+    monkeypatch.setattr(models, "mlp", lambda seed=0, **sizes: mlp(seed=2, **sizes))
+    set_random_seed = keras.utils.set_random_seed
+    monkeypatch.setattr(keras.utils, "set_random_seed", lambda _: set_random_seed(2))
+    alone = training.fit_statistics_mlp(segments, members=1, epochs=2)
+    for third, other in zip(
+        together.get_layer("mlp_2").get_weights(),
+        alone.get_layer("mlp_2").get_weights(),
+    ):
+        np.testing.assert_array_equal(third, other)
 
 
 def test_a_builder_gets_shape_seed_and_statistics_of_the_segments(segments):
