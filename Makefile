@@ -106,7 +106,7 @@ clean:  ## remove all that can be made again, but not data/
 # others. By default, as many run at once as there are cores, and 4 GB of memory for each. Two makes
 # must not run notebooks in one folder at the same time, so make waits for a lock, and calls itself.
 SIDE_BY_SIDE = mkdir -p build && $(BIN)/python $(LOCKED) build/notebooks.lock sh -c '\
-	rm -rf build/running; mkdir -p build/running build/notebooks; \
+	rm -rf build/running; \
 	$(MAKE) --no-print-directory --keep-going \
 	  $(if $(filter -j%,$(MAKEFLAGS)),,-j$(or $(JOBS),1)) $(1) || { \
 	ls build/running/*.log > /dev/null 2>&1 && \
@@ -129,7 +129,7 @@ in-place: export SNAPSHOTS_DIR := $(CURDIR)/snapshots
 # Runs a notebook, which may take as long as it needs, and keeps no times, which differ from run to
 # run. Without log_level, each kernel warns that its connection is not encrypted; it stays on this
 # machine. The result is moved to the folder $(1) when it is complete.
-RUN = echo "$*: running"; mkdir -p build/running; \
+RUN = echo "$*: running"; mkdir -p build/running $(1); \
 	if $(BIN)/jupyter nbconvert --to notebook --execute --output-dir build/running \
 	  --ExecutePreprocessor.timeout=-1 --ExecutePreprocessor.record_timing=False \
 	  --ExecutePreprocessor.extra_arguments=--IPKernelApp.log_level=ERROR \
