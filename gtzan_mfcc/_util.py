@@ -1,4 +1,4 @@
-"""What several modules need: errors, files, locks, versions, bars, docstrings."""
+"""What several modules need, such as errors, locks, and parts of docstrings."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 from tqdm.auto import tqdm
 
@@ -93,3 +94,9 @@ def fill_in(**parts: str) -> Callable:
         return function
 
     return filled
+
+
+def hann_window(n_fft):
+    """Compute the periodic window of librosa, bit for bit."""
+    # Without the last value, which would be that of the first of the next period.
+    return 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, n_fft + 1)[:-1])

@@ -12,17 +12,16 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial, wraps
+from itertools import pairwise
 from threading import RLock
 from zlib import crc32
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 import soundfile
 import soxr
-from audiomentations import ClippingDistortion, HighPassFilter, SevenBandParametricEQ
 
-from gtzan_mfcc._util import fill_in
+from gtzan_mfcc._util import fill_in, hann_window
 from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
 
 STUDY = ("random_gain", "white_noise", "pitch_scale")
@@ -104,7 +103,8 @@ def augment(
     >>> y = np.ones((2, 1000), np.float32)
     >>> augment(lambda y: -y, y, seed=0)[:, 0]
     array([-1., -1.], dtype=float32)
-    >>> augment(ClippingDistortion(p=1.0), y, seed=0).shape
+    >>> import audiomentations
+    >>> augment(audiomentations.ClippingDistortion(p=1.0), y, seed=0).shape
     (2, 1000)
     """
     rng = np.random.default_rng(seed)
@@ -120,7 +120,8 @@ def augment(
         if name not in parameters or name in bound:
             del settings[name]
     function = getattr(augmentation, "func", augmentation)  # of a partial
-    uses_global_generators = getattr(function, "__module__", None) != __name__
+    is_ours = getattr(function, "__module__", None) == __name__
+    uses_global_generators = function is _audiomentations or not is_ours
     signals = _signals(y)
     for k, signal in enumerate(signals):
         # Spawned, so that seeding the global generators takes no draw from `rng`.
@@ -302,27 +303,34 @@ def _time_stretch(y, rate):
     """
     n_fft = 2048
     hop_length = n_fft // 4
-    window = scipy.signal.get_window("hann", n_fft)
+    window = hann_window(n_fft)
     padded = np.pad(y, n_fft // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
     spectrum = scipy.fft.rfft(frames * window)
-    # Two frames of zeros after the end, so that each frame has a next one.
-    spectrum = np.pad(spectrum, ((0, 2), (0, 0)))
+    # A frame of zeros after the end, so that each frame has a next one.
+    spectrum = np.pad(spectrum, ((0, 1), (0, 0)))
     magnitude = np.abs(spectrum)
-    phase = np.ones_like(spectrum, np.complex64)
-    np.divide(spectrum, magnitude, out=phase, where=magnitude > 0)
+    silent = magnitude == 0
+    spectrum[silent] = 1  # with a phase of zero
+    # A product, because NumPy takes three times as long for the quotient.
+    phase = spectrum * (1 / np.where(silent, 1, magnitude))
+    phase = phase.astype(np.complex64)
     magnitude = magnitude.astype(np.float32)
 
     # Each frame of the result is between two frames of the input.
     length = round(len(y) / rate)
     at = np.arange(0, len(frames), rate)[: math.ceil((length + n_fft) / hop_length)]
-    stretched = np.empty((len(at), n_fft // 2 + 1), np.complex64)
-    current = phase[0]
-    for k, (left, weight) in enumerate(zip(at.astype(int), np.float32(at % 1))):
-        between = (1 - weight) * magnitude[left] + weight * magnitude[left + 1]
-        stretched[k] = between * current
-        # The phase advances as it does in the input.
-        current = current * (phase[left + 1] * phase[left].conj())
+    left = at.astype(int)
+    weight = np.float32(at % 1)[:, np.newaxis]
+    stretched = (1 - weight) * magnitude[left] + weight * magnitude[left + 1]
+    stretched = stretched * phase[left]
+    # From each frame to the next, the phase advances as from `left` to `left` + 1 in
+    # the input. If the next frame has another `left`, turn it and all later ones.
+    turn = np.complex64(1)
+    jumps = 1 + np.flatnonzero(np.diff(left) != 1)
+    for start, end in pairwise([*jumps, len(left)]):
+        turn = turn * phase[left[start - 1] + 1] * phase[left[start]].conj()
+        stretched[start:end] *= turn
 
     added = _overlap_add(scipy.fft.irfft(stretched, n_fft) * np.float32(window))
     weight = _overlap_add(np.broadcast_to(np.square(window), (len(at), n_fft)))
@@ -577,11 +585,39 @@ def room(
     t = np.arange(int(length * sample_rate)) / sample_rate
     tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / length)
     tail *= level / np.linalg.norm(tail)
-    return y + scipy.signal.fftconvolve(y, tail.astype(np.float32))[: len(y)]
+    # Imported here, because it takes half a second.
+    from scipy.signal import fftconvolve
+
+    return y + fftconvolve(y, tail.astype(np.float32))[: len(y)]
 
 
-_EQUALISE = SevenBandParametricEQ(min_gain_db=-8, max_gain_db=8, p=1.0)
-_LOUDSPEAKER = HighPassFilter(100, 600, min_rolloff=24, max_rolloff=24, p=1.0)
+def _audiomentations(y, *, sample_rate, transform, **settings):
+    """Apply a transform of audiomentations to one signal; see `augment`."""
+    # Imported here, because it takes half a second.
+    import audiomentations
+
+    return getattr(audiomentations, transform)(**settings, p=1.0)(y, sample_rate)
+
+
+def _high_pass(lowest, highest):
+    """Make a filter that removes low frequencies, with 24 dB per octave."""
+    return partial(
+        _audiomentations,
+        transform="HighPassFilter",
+        min_cutoff_freq=lowest,
+        max_cutoff_freq=highest,
+        min_rolloff=24,
+        max_rolloff=24,
+    )
+
+
+_EQUALISE = partial(
+    _audiomentations,
+    transform="SevenBandParametricEQ",
+    min_gain_db=-8,
+    max_gain_db=8,
+)
+_LOUDSPEAKER = _high_pass(100, 600)
 
 
 @_each_signal
@@ -628,8 +664,13 @@ DEGRADATIONS = {
     "noise, 20 dB": partial(white_noise, factors=[10 ** (-20 / 20)]),
     "noise, 10 dB": partial(white_noise, factors=[10 ** (-10 / 20)]),
     "30 dB quieter": partial(random_gain, factors=[10 ** (-30 / 20)] * 2),
-    "clipped": ClippingDistortion(40, 40, p=1.0),
-    "small loudspeaker": HighPassFilter(300, 300, 24, 24, p=1.0),
+    "clipped": partial(
+        _audiomentations,
+        transform="ClippingDistortion",
+        min_percentile_threshold=40,
+        max_percentile_threshold=40,
+    ),
+    "small loudspeaker": _high_pass(300, 300),
     "reverberant room": partial(room, seconds=(0.6, 0.6), direct=(0, 0)),
 }
 """Typical degradations of recordings by name, each of a fixed strength: for tests."""

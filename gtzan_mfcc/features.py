@@ -14,6 +14,7 @@ import scipy.ndimage
 import scipy.sparse
 from librosa.util.exceptions import ParameterError
 
+from gtzan_mfcc._util import hann_window
 from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
 
 
@@ -203,8 +204,7 @@ def mel_power(y: np.ndarray, settings: Settings = STUDY) -> np.ndarray:
     # Otherwise, requests for memory would take half of the time.
     np.empty(31 * 2**20, np.uint8)
     n_fft = settings.n_fft
-    # The periodic window, as librosa's: without the last 0 of the symmetric one.
-    window = np.hanning(n_fft + 1)[:-1].astype(np.float32)
+    window = hann_window(n_fft).astype(np.float32)
     padded = np.pad(y.reshape(-1, y.shape[-1]), ((0, 0), (n_fft // 2, n_fft // 2)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=-1)
     frames = frames[:, :: settings.hop_length]
