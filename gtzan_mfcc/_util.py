@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
 from filelock import FileLock
 from tqdm.auto import tqdm
 
@@ -94,9 +93,3 @@ def fill_in(**parts: str) -> Callable:
         return function
 
     return filled
-
-
-def hann_window(n_fft):
-    """Compute the periodic window of librosa, bit for bit."""
-    # Without the last value, which would be that of the first of the next period.
-    return 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, n_fft + 1)[:-1])

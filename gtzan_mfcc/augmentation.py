@@ -21,8 +21,9 @@ import scipy.fft
 import soundfile
 import soxr
 
-from gtzan_mfcc._util import fill_in, hann_window
+from gtzan_mfcc._util import fill_in
 from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
+from gtzan_mfcc.features import _hann_window
 
 STUDY = ("random_gain", "white_noise", "pitch_scale")
 """Names of the study's three augmentations, in the order of the copies."""
@@ -303,7 +304,7 @@ def _time_stretch(y, rate):
     """
     n_fft = 2048
     hop_length = n_fft // 4
-    window = hann_window(n_fft)
+    window = _hann_window(n_fft)
     padded = np.pad(y, n_fft // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
     spectrum = scipy.fft.rfft(frames * window)

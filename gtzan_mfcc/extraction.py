@@ -30,7 +30,7 @@ KAGGLE_SEGMENT_LENGTH = audio.SEGMENT_LENGTH - 1
 """Samples in a segment of Kaggle's ``features_3_sec.csv``."""
 
 # What the rows of each track depend on.
-_MODULES = "_decoders _util audio features extraction"
+_MODULES = "_decoders audio features extraction"
 _PACKAGES = "av librosa numpy scipy soundfile soxr"
 
 _NOTHING_LEFT_OUT = pd.DataFrame(columns=["track", "path", "reason"])

@@ -14,7 +14,6 @@ import scipy.ndimage
 import scipy.sparse
 from librosa.util.exceptions import ParameterError
 
-from gtzan_mfcc._util import hann_window
 from gtzan_mfcc.audio import SAMPLE_RATE, AudioError
 
 
@@ -204,7 +203,7 @@ def mel_power(y: np.ndarray, settings: Settings = STUDY) -> np.ndarray:
     # Otherwise, requests for memory would take half of the time.
     np.empty(31 * 2**20, np.uint8)
     n_fft = settings.n_fft
-    window = hann_window(n_fft).astype(np.float32)
+    window = _hann_window(n_fft).astype(np.float32)
     padded = np.pad(y.reshape(-1, y.shape[-1]), ((0, 0), (n_fft // 2, n_fft // 2)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft, axis=-1)
     frames = frames[:, :: settings.hop_length]
@@ -395,6 +394,12 @@ def _check_signal(y):
     is_signal = isinstance(y, np.ndarray) and y.ndim and y.dtype.kind == "f"
     if not is_signal or not np.isfinite(y).all():
         raise ParameterError("a signal is an array of finite floating-point numbers.")
+
+
+def _hann_window(n_fft):
+    """Return the periodic window of librosa, bit for bit."""
+    # Without the last value, which belongs to the next period.
+    return 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, n_fft + 1)[:-1])
 
 
 @lru_cache
