@@ -68,7 +68,8 @@ def rows_of_tracks(work, tracks, keys, *, cache, n_jobs, strict, progress):
     if in_memory:
         joined = np.concatenate([rows_of(*pair) for pair in pairs])
     else:
-        joined = _joined(folder, [files[k][copy] for k, copy in pairs])
+        n_rows = counts.sum() * len(keys)
+        joined = _joined(folder, [files[k][copy] for k, copy in pairs], n_rows)
     return joined, counts, _left_out(tracks, reasons)
 
 
@@ -154,8 +155,10 @@ def _left_out(tracks, reasons):
 
 def _compute(work, tracks, missing, n_jobs, progress):
     """Yield, of each track, its rows by copy or why it has none, and its number."""
+    names = tracks["track"].to_list()
+    paths = tracks["path"].to_list()
     jobs = [
-        joblib.delayed(_attempt)(work, *tracks.loc[k, ["track", "path"]], copies)
+        joblib.delayed(_attempt)(work, names[k], paths[k], copies)
         for k, copies in missing.items()
     ]
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
@@ -188,15 +191,14 @@ def _save(outcome, k, files):
     return in_memory
 
 
-def _joined(folder, files):
+def _joined(folder, files, n_rows):
     """Join the rows of all files in one array on disk, file by file, to save memory."""
     path = folder / f"{digest([file.stem for file in files])}.npy"
     if _mapped(path) is None:
         # One file at a time, because a process cannot keep thousands of files open.
-        n_rows = sum(len(_mapped(file)) for file in files)
         first = np.load(files[0])
         header = np.lib.format.header_data_from_array_1_0(first)
-        header["shape"] = (n_rows, *first.shape[1:])
+        header["shape"] = (int(n_rows), *first.shape[1:])
         with (
             writing_to(folder),
             temporary(path) as unfinished,

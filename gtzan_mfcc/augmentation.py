@@ -307,24 +307,26 @@ def _time_stretch(y, rate):
     window = _hann_window(n_fft)
     padded = np.pad(y, n_fft // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
-    spectrum = scipy.fft.rfft(frames * window)
-    # A frame of zeros after the end, so that each frame has a next one.
-    spectrum = np.pad(spectrum, ((0, 1), (0, 0)))
-    magnitude = np.abs(spectrum)
+    phase = scipy.fft.rfft(frames * window)
+    magnitude = np.abs(phase)
     silent = magnitude == 0
-    spectrum[silent] = 1  # with a phase of zero
+    phase[silent] = 1
+    magnitude[silent] = 1
     # A product, because NumPy takes three times as long for the quotient.
-    phase = spectrum * (1 / np.where(silent, 1, magnitude))
-    phase = phase.astype(np.complex64)
-    magnitude = magnitude.astype(np.float32)
+    phase *= 1 / magnitude
+    magnitude[silent] = 0
+    # A silent frame after the end, so that each frame has a next one.
+    phase = np.pad(phase.astype(np.complex64), ((0, 1), (0, 0)), constant_values=1)
+    magnitude = np.pad(magnitude.astype(np.float32), ((0, 1), (0, 0)))
 
     # Each frame of the result is between two frames of the input.
     length = round(len(y) / rate)
     at = np.arange(0, len(frames), rate)[: math.ceil((length + n_fft) / hop_length)]
     left = at.astype(int)
     weight = np.float32(at % 1)[:, np.newaxis]
-    stretched = (1 - weight) * magnitude[left] + weight * magnitude[left + 1]
-    stretched = stretched * phase[left]
+    between = magnitude[left]
+    between += weight * (magnitude[left + 1] - between)
+    stretched = between * phase[left]
     # From each frame to the next, the phase advances as from `left` to `left` + 1 in
     # the input. If the next frame has another `left`, turn it and all later ones.
     turn = np.complex64(1)
@@ -460,7 +462,7 @@ def mp3(
     {sample_rate} One of 8,000, 11,025, 12,000, 16,000, 22,050, 24,000,
         32,000, 44,100 and 48,000.
     bitrates : sequence of int
-        Bit rates in kbit/s; one of them is drawn. At 22,050 Hz, they go from 16 to 160.
+        Bit rates in kbit/s; one of them is drawn. At 22,050 Hz, they go from 8 to 160.
 
     Returns
     -------
