@@ -121,7 +121,8 @@ def augment(
         if name not in parameters or name in bound:
             del settings[name]
     function = getattr(augmentation, "func", augmentation)  # of a partial
-    is_ours = getattr(function, "__module__", None) == __name__
+    # Not by __module__, which functools.wraps copies to functions of others.
+    is_ours = globals().get(getattr(function, "__name__", None)) is function
     uses_global_generators = function is _audiomentations or not is_ours
     signals = _signals(y)
     for k, signal in enumerate(signals):

@@ -67,7 +67,13 @@ def ann(
 
 
 def cnn(
-    frames: int = 130, n_mfcc: int = 13, n_genres: int = 10, *, seed: int = 0
+    frames: int = 130,
+    n_mfcc: int = 13,
+    n_genres: int = 10,
+    *,
+    mean: Sequence[float] | None = None,
+    variance: Sequence[float] | None = None,
+    seed: int = 0,
 ) -> keras.Model:
     """Build the study's convolutional network on the MFCCs of a segment.
 
@@ -82,6 +88,9 @@ def cnn(
         Coefficients of a frame.
     n_genres : int
         Number of genres.
+    mean, variance : array [shape=(n_mfcc,)], optional
+        Mean and variance of each coefficient in the training set. With both, the first
+        layer of the model standardises the MFCCs; the study's CNN has no such layer.
     seed : int
         Seed of weights and dropout; sets the global seed of Keras and NumPy.
 
@@ -90,6 +99,11 @@ def cnn(
     model : keras.Model
         From (batch, frames, n_mfcc), with or without a last axis of 1, to
         (batch, n_genres) probabilities; not compiled.
+
+    Raises
+    ------
+    ValueError
+        If only one of `mean` and `variance` is given.
 
     See Also
     --------
@@ -105,6 +119,8 @@ def cnn(
     keras.utils.set_random_seed(seed)
     layers = keras.layers
     model = keras.Sequential([keras.Input((frames, n_mfcc, 1))], name="cnn")
+    if mean is not None or variance is not None:
+        model.add(_standardise(mean, variance, axis=2))
     # The user may have set channels_first as Keras's default.
     order = "channels_last"
     for filters, size in ((32, 5), (64, 3)):
@@ -162,12 +178,17 @@ def statistics(
 
 
 def mlp(
-    n_statistics: int, n_means: int = 19, n_genres: int = 10, *, seed: int = 0
+    n_statistics: int,
+    n_means: int = 19,
+    n_genres: int = 10,
+    *,
+    noise: float = 0.3,
+    seed: int = 0,
 ) -> keras.Model:
     """Build a multilayer perceptron on the output of `statistics`.
 
-    Two dense layers and a softmax. In training, Gaussian noise is added to the means,
-    which simulates other equaliser settings.
+    Two dense layers and a softmax. In training, Gaussian noise is added to the means:
+    an augmentation, which simulates other equaliser settings.
 
     Parameters
     ----------
@@ -177,6 +198,8 @@ def mlp(
         Number of means of MFCCs, which come first.
     n_genres : int
         Number of genres.
+    noise : float
+        Standard deviation of the noise, at most 1; 0 for none.
     seed : int
         Seed of weights, dropout and noise; sets the global seed of Keras and NumPy.
 
@@ -198,7 +221,7 @@ def mlp(
     layers = keras.layers
     regularizer = keras.regularizers.L2(3e-3)
     statistics = keras.Input((n_statistics,))
-    means = layers.GaussianNoise(0.3)(statistics[:, :n_means])
+    means = layers.GaussianNoise(noise)(statistics[:, :n_means])
     x = layers.Concatenate()([means, statistics[:, n_means:]])
     x = layers.BatchNormalization(momentum=0.9)(x)
     x = layers.Dropout(0.2)(x)
@@ -278,10 +301,10 @@ def check_probabilities(probabilities: np.ndarray, n_genres: int) -> None:
         )
 
 
-def _standardise(mean, variance):
+def _standardise(mean, variance, axis=-1):
     # Lists of numbers can be saved as plain JSON; arrays cannot.
     return keras.layers.Normalization(
-        mean=np.asarray(mean).tolist(), variance=np.asarray(variance).tolist()
+        axis, mean=np.asarray(mean).tolist(), variance=np.asarray(variance).tolist()
     )
 
 

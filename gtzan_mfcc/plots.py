@@ -423,7 +423,7 @@ def report_card(
             color=COLOURS.get(name, f"C{len(COLOURS) + number}"),
         )
     _name_ticks(ax.xaxis, [str(split).replace("_", "\n") for split in splits])
-    ax.set(xlabel="what the split keeps together", ylabel="accuracy by track")
+    ax.set(xlabel="split", ylabel="accuracy by track")
     ax.set_ylim(0, 1.03)
     ax.yaxis.set_major_formatter("{x:.0%}")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1))

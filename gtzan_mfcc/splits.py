@@ -111,8 +111,9 @@ def folds(
     Returns
     -------
     folds : list of (train, test)
-        Row positions [dtype=int]. Each fold has about the same share of each genre. By
-        a column, the test sets have only original segments, and each track is tested
+        Row positions [dtype=int]. Each fold has about the same share of the tracks of
+        each genre; it does not depend on the number of segments and copies. By a
+        column, the test sets have only original segments, and each track is tested
         exactly once. The exception is a genre with a single group (such as one artist):
         all tracks of this group are in every training set, and are never tested.
 
@@ -147,8 +148,13 @@ def folds(
     if by == "segment":
         splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
         return list(splitter.split(genres, genres))
-    groups = pd.Series(group(table, by), dtype=object)
-    n_groups = groups.groupby(genres).nunique()
+    groups = group(table, by)
+    # The folds are drawn from tracks, so that they do not depend on the number of
+    # segments and copies.
+    tracks = pd.DataFrame({"track": table["track"].to_numpy(), "genre": genres})
+    tracks["group"] = groups
+    tracks = tracks.drop_duplicates()
+    n_groups = tracks.groupby("genre")["group"].nunique()
     single = n_groups.index[n_groups == 1]
     if len(single):
         warnings.warn(
@@ -157,19 +163,19 @@ def folds(
             stacklevel=2,
         )
     # The tracks of such a group in other genres are not tested, either.
-    untested = groups[np.isin(genres, single)]
-    testable = np.flatnonzero(~groups.isin(untested))
-    testable_genres = genres[testable]
-    testable_groups = groups[testable]
+    untested = tracks["group"][tracks["genre"].isin(single)]
+    tracks = tracks[~tracks["group"].isin(untested)]
     if fewer:
-        n_groups = testable_groups.groupby(testable_genres).nunique()
+        n_groups = tracks.groupby("genre")["group"].nunique()
         n_folds = min([n_folds, *n_groups[n_groups > 1]])
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    # A genre may have fewer tracks than folds, but scikit-learn needs as many rows.
+    rows = tracks.loc[tracks.index.repeat(n_folds)]
     result = []
-    for _, test in splitter.split(testable, testable_genres, testable_groups):
-        rows = testable[test]
-        train = np.setdiff1d(np.arange(len(table)), rows)
-        test = _originals(table, rows)
+    for _, tested in splitter.split(rows, rows["genre"], rows["group"]):
+        is_tested = pd.Series(groups).isin(rows["group"].iloc[tested])
+        train = np.flatnonzero(~is_tested)
+        test = _originals(table, np.flatnonzero(is_tested))
         if not len(test):
             raise ValueError(
                 f"a test set of the {n_folds} folds by {by} is empty; take fewer "

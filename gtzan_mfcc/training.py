@@ -148,6 +148,7 @@ def fit_network(
     *,
     network: Callable[..., keras.Model] | keras.Model = models.cnn,
     standardise: bool = False,
+    balanced: bool = False,
     epochs: int = 10,
     batch_size: int = 64,
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 1e-3,
@@ -156,7 +157,7 @@ def fit_network(
     """Train a network on all segments, with `fit` and without early stopping.
 
     Early stopping would need a validation set, and leave fewer segments for training.
-    Under the study's split, it stops the study's CNN after epoch 7 to 11 (notebook 4).
+    For the study's CNN, it keeps epoch 7 to 11 under the study's split (notebook 4).
 
     Parameters
     ----------
@@ -170,7 +171,10 @@ def fit_network(
         Or a Keras model, which is copied with new weights, and not changed. It must not
         have weights that are not trained, such as frozen or adapted layers.
     standardise : bool
-        Also pass ``mean`` and ``variance`` of the rows to the function.
+        Also pass to the function the ``mean`` and ``variance`` of each column, that is
+        along the last axis: of each feature, or of each coefficient in all frames.
+    balanced : bool
+        Give all genres the same weight in the loss, and so all tracks of a genre.
     epochs, batch_size, learning_rate
         As for `fit`.
     seed : int
@@ -209,8 +213,7 @@ def fit_network(
         model = _clone(network)
     else:
         if standardise:
-            mean = x.mean(axis=0)
-            variance = x.var(axis=0)
+            mean, variance = _mean_and_variance(x)
             network = partial(network, mean=mean, variance=variance)
         if "seed" in inspect.signature(network).parameters:
             network = partial(network, seed=seed)
@@ -222,12 +225,13 @@ def fit_network(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        sample_weight=_weights(segments) if balanced else None,
         seed=seed,
     )
     return model
 
 
-def fit_svm(segments: Segments, *, c: float = 10.0) -> Pipeline:
+def fit_svm(segments: Segments, *, c: float = 10.0, balanced: bool = False) -> Pipeline:
     """Train a support vector machine on statistics of the MFCCs of each segment.
 
     Its input is `gtzan_mfcc.features.mfcc_statistics`, standardised. The kernel is a
@@ -239,6 +243,8 @@ def fit_svm(segments: Segments, *, c: float = 10.0) -> Pipeline:
         The training set, from `gtzan_mfcc.extraction.extract_mfcc`.
     c : float
         Regularisation parameter: a lower value means stronger regularisation.
+    balanced : bool
+        Give all genres the same weight, and so all tracks of a genre.
 
     Returns
     -------
@@ -259,18 +265,24 @@ def fit_svm(segments: Segments, *, c: float = 10.0) -> Pipeline:
     """
     statistics = FunctionTransformer(features.mfcc_statistics)
     classifier = make_pipeline(statistics, StandardScaler(), SVC(C=c))
-    return classifier.fit(segments.x, segments.labels)
+    weight = {"svc__sample_weight": _weights(segments)} if balanced else {}
+    return classifier.fit(segments.x, segments.labels, **weight)
 
 
 def fit_statistics_mlp(
-    segments: Segments, *, members: int = 3, epochs: int = 25, seed: int = 0
+    segments: Segments,
+    *,
+    members: int = 3,
+    epochs: int = 25,
+    balanced: bool = True,
+    noise: float = 0.3,
+    seed: int = 0,
 ) -> keras.Model:
     """Train several `gtzan_mfcc.models.mlp` on statistics of MFCCs, as one model.
 
     The learning rate of Adam falls from 0.002 to 0 along a cosine. A batch has 256
     rows, or fewer if an epoch would have less than 16 batches. All epochs are run, so
-    no validation set is needed. All genres have the same weight, and so do all tracks
-    of a genre.
+    no validation set is needed.
 
     Parameters
     ----------
@@ -280,6 +292,11 @@ def fit_statistics_mlp(
         Number of networks.
     epochs : int
         Epochs of each network.
+    balanced : bool
+        Give all genres the same weight in the loss, and so all tracks of a genre.
+    noise : float
+        Standard deviation of the noise that is added in training to the standardised
+        means of MFCCs, at most 1; 0 for none.
     seed : int
         The seed of each network is derived from it.
 
@@ -301,12 +318,11 @@ def fit_statistics_mlp(
     """
     x = segments.x
     labels = segments.labels
-    mean = x.mean(axis=(0, 1))
-    variance = x.var(axis=(0, 1))
+    mean, variance = _mean_and_variance(x)
     statistics = models.statistics(*x.shape[1:], mean=mean, variance=variance)
     # Compute the statistics once, not in each epoch: they have no trainable weights.
     x = statistics.predict(x, batch_size=512, verbose=0)
-    weight = _balanced_weights(segments.table["track"], labels)
+    weight = _weights(segments) if balanced else None
     batch_size = int(np.clip(len(x) / 16, 8, 256))
     steps = epochs * math.ceil(len(x) / batch_size)
     build = partial(
@@ -314,6 +330,7 @@ def fit_statistics_mlp(
         n_statistics=x.shape[1],
         n_means=segments.x.shape[2] - 1,
         n_genres=len(segments.genres),
+        noise=noise,
     )
     # One network trains the weights of all members. So Keras compiles it once, which
     # takes a second, and TensorFlow keeps memory for one.
@@ -404,8 +421,22 @@ def _clone(model):
     return keras.models.clone_model(model)
 
 
-def _balanced_weights(track, labels):
+def _mean_and_variance(x):
+    """Compute mean and variance of each column over all rows, and frames if any.
+
+    In two steps, because sums of millions of float32 are inexact, and a copy in float64
+    would need much memory.
+    """
+    x = x.reshape(len(x), -1, x.shape[-1])
+    means = x.mean(axis=1, dtype=float)
+    within = x.var(axis=1).mean(axis=0, dtype=float)
+    return means.mean(axis=0), within + means.var(axis=0)
+
+
+def _weights(segments):
     """Weigh rows so that all genres count the same, and all tracks of a genre, too."""
+    track = segments.table["track"]
+    labels = segments.labels
     # All rows of a track together count 1.
     weight = 1 / track.map(track.value_counts()).to_numpy(float)
     tracks_of_genre = np.bincount(labels, weight)[labels]

@@ -1,5 +1,5 @@
 import random
-from functools import partial
+from functools import partial, wraps
 
 import audiomentations
 import librosa
@@ -107,9 +107,15 @@ def own_noise(y, *, seed):
     return y + seed.normal(size=len(y)) + np.random.rand(len(y)) + random.random()
 
 
+@wraps(augmentation.white_noise)  # whose module it then seems to be of
+def wrapped_noise(y, *, seed):
+    return own_noise(augmentation.white_noise(y, seed=seed), seed=seed)
+
+
 ALL = {
     **AUGMENTATIONS,
     "own": own_noise,
+    "wrapped": wrapped_noise,
     "audiomentations": audiomentations.Shift(p=1.0),
     "compose": audiomentations.Compose([audiomentations.Gain(-20, 20, p=1.0)]),
 }

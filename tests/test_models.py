@@ -87,9 +87,19 @@ def test_the_ann_standardises_with_mean_and_variance():
     np.testing.assert_allclose(found, models.ann(4, 3)(x), atol=1e-4)
 
 
-def test_a_variance_without_a_mean_is_not_ignored():
+def test_the_cnn_standardises_each_coefficient():
+    mean = np.resize(MEAN, 13)
+    variance = np.resize(VARIANCE, 13)
+    x = noise(8, 20, 13)
+    model = models.cnn(20, 13, 3, mean=mean, variance=variance)
+    found = model(x * np.sqrt(variance) + mean)
+    np.testing.assert_allclose(found, models.cnn(20, 13, 3)(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("build", [models.ann, models.cnn])
+def test_a_variance_without_a_mean_is_not_ignored(build):
     with pytest.raises(ValueError, match="both `mean` and `variance` must be set"):
-        models.ann(4, 3, variance=VARIANCE)
+        build(variance=[1])
 
 
 def test_the_statistics_are_numpys():
@@ -107,13 +117,14 @@ def test_the_statistics_are_numpys():
 
 
 def test_noise_moves_only_the_means_and_only_in_training():
-    model = models.mlp(30, 4, 3)
-    joined = keras.Model(model.input, model.layers[2].output)
     x = noise(500, 30)
-    np.testing.assert_array_equal(joined(x, training=False), x)
-    moved = joined(x, training=True) - x
-    assert not np.any(moved[:, 4:])
-    assert np.std(moved[:, :4]) == pytest.approx(0.3, rel=0.05)
+    for strength in (0, 0.3):
+        model = models.mlp(30, 4, 3, noise=strength)
+        joined = keras.Model(model.input, model.layers[2].output)
+        np.testing.assert_array_equal(joined(x, training=False), x)
+        moved = joined(x, training=True) - x
+        assert not np.any(moved[:, 4:])
+        assert np.std(moved[:, :4]) == pytest.approx(strength, rel=0.05)
 
 
 def test_an_average_is_the_mean_of_its_members():

@@ -262,18 +262,50 @@ def test_a_member_has_the_weights_that_it_has_alone(segments, monkeypatch):
         np.testing.assert_array_equal(third, other)
 
 
-def test_a_builder_gets_shape_seed_and_statistics_of_the_segments(segments):
-    def build(frames, n_mfcc, n_genres, seed, mean, variance):
-        assert (frames, n_mfcc, n_genres, seed) == (14, 13, 3, 7)
-        np.testing.assert_array_equal(mean, segments.x.mean(axis=0))
-        np.testing.assert_array_equal(variance, segments.x.var(axis=0))
+@pytest.mark.parametrize("shape", [(13,), (14, 13)])
+def test_a_builder_gets_shape_seed_and_exact_statistics(shape, monkeypatch):
+    # Far from zero, sums of float32 lose what is left of the variance.
+    x = 1000 + np.random.default_rng(0).normal(size=(20_000, *shape))
+    x = x.astype(np.float32)
+    table = pd.DataFrame({"track": range(20_000), "genre": ["jazz", "rock"] * 10_000})
+
+    def build(*sizes, seed, mean, variance):
+        assert (*sizes, seed) == (*shape, 2, 7)
+        columns = x.reshape(-1, 13).astype(float)
+        np.testing.assert_allclose(mean, columns.mean(axis=0), rtol=1e-7)
+        np.testing.assert_allclose(variance, columns.var(axis=0), rtol=1e-4)
         return own
 
     own = network()
+    monkeypatch.setattr(training, "fit", lambda *_, **settings: None)
     model = training.fit_network(
-        segments, network=build, standardise=True, epochs=1, seed=7
+        extraction.Segments(x, table), network=build, standardise=True, seed=7
     )
     assert model is own
+
+
+@pytest.mark.parametrize(
+    "fit_model",
+    [
+        partial(training.fit_network, epochs=3),
+        partial(training.fit_svm, c=1),
+        partial(training.fit_statistics_mlp, members=1, epochs=3),
+    ],
+)
+def test_genres_of_the_same_weight_let_a_rare_one_be_predicted_more_often(fit_model):
+    genre = np.repeat([0, 1], [180, 20])
+    x = np.random.default_rng(0).normal(size=(200, 14, 13)).astype(np.float32)
+    x[:, :, 1] += 0.3 * genre[:, np.newaxis]
+    segments = extraction.Segments(
+        x, pd.DataFrame({"track": range(200), "genre": genre})
+    )
+    n_rare = []
+    for balanced in (False, True):
+        predicted = fit_model(segments, balanced=balanced).predict(x)
+        if predicted.ndim == 2:
+            predicted = predicted[:, 1]
+        n_rare.append(predicted.sum())
+    assert n_rare[1] > 1.5 * n_rare[0]
 
 
 def network(*parts, end="softmax"):
