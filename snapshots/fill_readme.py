@@ -11,24 +11,25 @@ from pathlib import Path
 
 PAGES = ("README.md", "snapshots/README.md", "gtzan_mfcc/MODEL_CARD.md")
 
+DIFFERENCES = ("difference", "gain", "minus", "recordings", "artists")
+"""What the names of differences of accuracies contain."""
+
 TABLES = {
     "results": [
-        "model | GTZAN | split | accuracy here | published | notebook or source",
-        "ANN, 57 features | {ann_features[corpus]} | segments at random | {ann_features[validation]} | 90 to 92 % | [1](notebooks/1_features_ann.ipynb)",
-        "CNN, 13 MFCCs | {cnn_no_augmentation[corpus]} | segments at random | {cnn_no_augmentation[validation]} | 69 % | [4](notebooks/4_cnn_training.ipynb)",
-        "CNN with copies | {cnn_augmented[corpus]} | segments at random | {cnn_augmented[validation]} | 94.19 % | [4](notebooks/4_cnn_training.ipynb)",
-        "CNN, 13 MFCCs | {card_cnn_artist[corpus]} | artists apart | {card_cnn_artist[track]} | | [6](notebooks/6_leakage.ipynb)",
-        "SVM, 13 MFCCs | {card_svm_artist[corpus]} | artists apart | {card_svm_artist[track]} | | [6](notebooks/6_leakage.ipynb)",
-        "MLP, 20 MFCCs | {card_mlp_artist[corpus]} | artists apart | {card_mlp_artist[track]} | | [6](notebooks/6_leakage.ipynb)",
-        "CNN, mel spectrograms | {peers_mel_cnn[corpus]} | artists apart | {peers_mel_cnn[track_accuracy]} | | [benchmark](tests/benchmarks/peers.py)",
-        "ANN, 57 features | {features_studys_ann_artist[corpus]} | artists apart | {features_studys_ann_artist[track]} | | [6](notebooks/6_leakage.ipynb)",
-        "SVM, 57 features | {features_svm_artist[corpus]} | artists apart | {features_svm_artist[track]} | | [6](notebooks/6_leakage.ipynb)",
-        "logistic regression, 57 features | {features_logistic_regression_artist[corpus]} | artists apart | {features_logistic_regression_artist[track]} | | [6](notebooks/6_leakage.ipynb)",
-        "ANN, 57 features | {features_studys_ann_fault_filtered[corpus]} | fault filtered | {features_studys_ann_fault_filtered[track]} | | [6](notebooks/6_leakage.ipynb)",
-        "SVM, 57 features | {features_svm_fault_filtered[corpus]} | fault filtered | {features_svm_fault_filtered[track]} | | [6](notebooks/6_leakage.ipynb)",
-        "logistic regression, 57 features | {features_logistic_regression_fault_filtered[corpus]} | fault filtered | {features_logistic_regression_fault_filtered[track]} | | [6](notebooks/6_leakage.ipynb)",
-        "SVM, MFCCs | 1,000 tracks | fault filtered | | 53.4 % | [published](https://github.com/jordipons/sklearn-audio-transfer-learning)",
-        "SVM, VGGish | 1,000 tracks | fault filtered | | 77.6 % | [published](https://github.com/jordipons/sklearn-audio-transfer-learning)",
+        "model | GTZAN | split | accuracy here | balanced | published | source",
+        "ANN, 57 features | {ann_features[corpus]} | segments at random | {ann_features[validation]} |  | 90 to 92 % | [1](notebooks/1_features_ann.ipynb)",
+        "CNN, 13 MFCCs | {cnn_no_augmentation_seeds[corpus]} | segments at random | {cnn_no_augmentation_seeds[validation_mean]} ({cnn_no_augmentation_seeds[validation_least_and_greatest]}) |  | 69 % | [4](notebooks/4_cnn_training.ipynb)",
+        "CNN with copies | {cnn_augmented_seeds[corpus]} | segments at random | {cnn_augmented_seeds[validation_mean]} ({cnn_augmented_seeds[validation_least_and_greatest]}) |  | 94.19 % | [4](notebooks/4_cnn_training.ipynb)",
+        "CNN, 13 MFCCs | {card_cnn_artist[corpus]} | artists apart | {card_cnn_artist[track]} | {card_cnn_artist[balanced_accuracy]} |  | [6](notebooks/6_leakage.ipynb)",
+        "SVM, 13 MFCCs | {card_svm_artist[corpus]} | artists apart | {card_svm_artist[track]} | {card_svm_artist[balanced_accuracy]} |  | [6](notebooks/6_leakage.ipynb)",
+        "MLP, 20 MFCCs | {card_mlp_artist[corpus]} | artists apart | {card_mlp_artist[track]} | {card_mlp_artist[balanced_accuracy]} |  | [6](notebooks/6_leakage.ipynb)",
+        "always the most frequent genre | {card_cnn_artist[corpus]} | artists apart | {card_cnn_artist[majority]} | |  | [6](notebooks/6_leakage.ipynb)",
+        "ANN, 57 features | {features_studys_ann_artist[corpus]} | artists apart | {features_studys_ann_artist[track]} | {features_studys_ann_artist[balanced_accuracy]} |  | [6](notebooks/6_leakage.ipynb)",
+        "logistic regression, 57 features | {features_logistic_regression_artist[corpus]} | artists apart | {features_logistic_regression_artist[track]} | {features_logistic_regression_artist[balanced_accuracy]} |  | [6](notebooks/6_leakage.ipynb)",
+        "ANN, 57 features | {features_studys_ann_fault_filtered[corpus]} | fault filtered | {features_studys_ann_fault_filtered[track]} | {features_studys_ann_fault_filtered[balanced_accuracy]} |  | [6](notebooks/6_leakage.ipynb)",
+        "logistic regression, 57 features | {features_logistic_regression_fault_filtered[corpus]} | fault filtered | {features_logistic_regression_fault_filtered[track]} | {features_logistic_regression_fault_filtered[balanced_accuracy]} |  | [6](notebooks/6_leakage.ipynb)",
+        "SVM, MFCCs | 1,000 tracks | fault filtered |  |  | 53.4 % | [arXiv](https://arxiv.org/abs/1805.00237)",
+        "SVM, VGGish | 1,000 tracks | fault filtered |  |  | 77.6 % | [repository](https://github.com/jordipons/sklearn-audio-transfer-learning)",
     ],
     "speed": [
         "`extract_mfcc` and `predict` | on GTZAN",
@@ -50,26 +51,38 @@ TABLES = {
         "its copy at a lower pitch | {augmentation[median_distance_pitch_scale]}",
         "the next segment of the track | {augmentation[median_distance_next_segment]}",
         "its copy with noise | {augmentation[median_distance_white_noise]}",
-        "a segment of another track | {augmentation[median_distance_segment_of_another_track]}",
+        "a segment of another track of the same genre | {augmentation[median_distance_another_track_same_genre]}",
+        "a segment of another track of any genre | {augmentation[median_distance_another_track_any_genre]}",
     ],
     "cnn": [
         "CNN on 13 MFCCs | split, 80/20 | the study, 1,000 tracks | here, {cnn_augmented[corpus]}",
         "parameters | | 1,137,162 | {cnn_augmented[parameters]}",
-        "no copies, validation | segments at random | 69 % | {cnn_no_augmentation[validation]}",
-        "with copies, validation | segments at random | 94.19 % | {cnn_augmented[validation]}",
-        "with copies, training | segments at random | 97.02 % | {cnn_augmented[training_accuracy]}",
-        "with copies, validation, mean of three seeds | segments at random | | {cnn_augmented_seeds[validation_mean]} (least and greatest: {cnn_augmented_seeds[validation_least_and_greatest]})",
-        "with copies, original segments of the validation part | segments at random | | {cnn_augmented_originals[validation]}",
-        "with copies, original segments of the validation part | tracks apart | | {cnn_augmented_track_split[validation]}",
+        "no copies, validation | segments at random | 69 % | {cnn_no_augmentation_seeds[validation_mean]} ({cnn_no_augmentation_seeds[validation_least_and_greatest]})",
+        "with copies, validation | segments at random | 94.19 % | {cnn_augmented_seeds[validation_mean]} ({cnn_augmented_seeds[validation_least_and_greatest]})",
+        "with copies, training | segments at random | 97.02 % | {cnn_augmented_seeds[training_mean]}",
+    ],
+    "copies_by_split": [
+        "accuracy on original segments, {copies_by_split[corpus]} | no copies | with copies | gain in points",
+        "segments at random | {copies_by_split[no_copies_segments_at_random_mean]} ({copies_by_split[no_copies_segments_at_random_lowest]} to {copies_by_split[no_copies_segments_at_random_highest]}) | {copies_by_split[with_copies_segments_at_random_mean]} ({copies_by_split[with_copies_segments_at_random_lowest]} to {copies_by_split[with_copies_segments_at_random_highest]}) | {copies_by_split[gain_segments_at_random]}",
+        "tracks apart | {copies_by_split[no_copies_tracks_apart_mean]} ({copies_by_split[no_copies_tracks_apart_lowest]} to {copies_by_split[no_copies_tracks_apart_highest]}) | {copies_by_split[with_copies_tracks_apart_mean]} ({copies_by_split[with_copies_tracks_apart_lowest]} to {copies_by_split[with_copies_tracks_apart_highest]}) | {copies_by_split[gain_tracks_apart]} ({copies_by_split[gain_tracks_apart_interval]})",
     ],
     "leak": [
         "of the study's split | share",
         "validation rows with a copy of the same segment in training | {leak_of_the_study[copy_of_same_segment_in_training]}",
         "validation rows with something of the same track in training | {leak_of_the_study[same_track_in_training]}",
-        "right, tracks of the training part, cut as in training | {cnn_cut_elsewhere[cut_as_in_training]}",
-        "right, the same tracks, cut 1.5 s later | {cnn_cut_elsewhere[cut_between]}",
-        "right, tracks that another CNN was not trained on | {cnn_cut_elsewhere[unheard_cut_as_in_training]}",
-        "right, the same tracks, cut 1.5 s later | {cnn_cut_elsewhere[unheard_cut_between]}",
+    ],
+    "cuts": [
+        "accuracy on segments, {cnn_cut_elsewhere[corpus]} | cut as in training | cut 1.5 s later | later minus as in training, in points",
+        "A: segments at random, tracks with segments in training | {cnn_cut_elsewhere[cut_as_in_training]} | {cnn_cut_elsewhere[cut_between]} | {cnn_cut_elsewhere[cut_difference]} ({cnn_cut_elsewhere[cut_difference_interval]})",
+        "B: tracks apart, tracks of the training set | {cnn_cut_elsewhere[same_network_cut_as_in_training]} | {cnn_cut_elsewhere[same_network_cut_between]} | {cnn_cut_elsewhere[same_network_cut_difference]} ({cnn_cut_elsewhere[same_network_cut_difference_interval]})",
+        "C: tracks apart, tracks that are not in training | {cnn_cut_elsewhere[unheard_cut_as_in_training]} | {cnn_cut_elsewhere[unheard_cut_between]} | {cnn_cut_elsewhere[unheard_cut_difference]} ({cnn_cut_elsewhere[unheard_cut_difference_interval]})",
+        "A minus C, in points | | {cnn_cut_elsewhere[between_minus_unheard]} ({cnn_cut_elsewhere[between_minus_unheard_interval]}) | ",
+        "B minus C, in points | | {cnn_cut_elsewhere[same_network_between_minus_unheard]} ({cnn_cut_elsewhere[same_network_between_minus_unheard_interval]}) | ",
+    ],
+    "codec": [
+        "MFCCs 1 to 13 of {codec[tracks]} tracks, {codec[formats]} | root mean square of the difference, in % of a standard deviation",
+        "all coefficients | {codec[mfcc_error]}",
+        "the least and the most affected coefficient | {codec[least_and_greatest_error]}",
     ],
     "splits": [
         "{card_cnn_artist[corpus]} | CNN, 13 MFCCs | SVM, 13 MFCCs | MLP, 20 MFCCs",
@@ -77,10 +90,27 @@ TABLES = {
         "tracks apart | {card_cnn_track[track]} | {card_svm_track[track]} | {card_mlp_track[track]}",
         "artists apart | {card_cnn_artist[track]} | {card_svm_artist[track]} | {card_mlp_artist[track]}",
         "fault filtered | {card_cnn_fault_filtered[track]} | {card_svm_fault_filtered[track]} | {card_mlp_fault_filtered[track]}",
-        "the leak: first minus third row | {card_cnn_leak[track]} | {card_svm_leak[track]} | {card_mlp_leak[track]}",
+        "balanced accuracy, artists apart | {card_cnn_artist[balanced_accuracy]} | {card_svm_artist[balanced_accuracy]} | {card_mlp_artist[balanced_accuracy]}",
+    ],
+    "effects": [
+        "in points, on the tracks that all three splits test | CNN, 13 MFCCs | SVM, 13 MFCCs | MLP, 20 MFCCs",
+        "recordings in both sets (leakage): segments at random minus tracks apart | {leak_cnn[recordings]} ({leak_cnn[recordings_interval]}) | {leak_svm[recordings]} ({leak_svm[recordings_interval]}) | {leak_mlp[recordings]} ({leak_mlp[recordings_interval]})",
+        "artists in both sets (artist effect): tracks apart minus artists apart | {leak_cnn[artists]} ({leak_cnn[artists_interval]}) | {leak_svm[artists]} ({leak_svm[artists_interval]}) | {leak_mlp[artists]} ({leak_mlp[artists_interval]})",
+    ],
+    "alike": [
+        "artists apart, {alike_cnn_without_weights[corpus]} | accuracy by track | balanced",
+        "CNN | {alike_cnn_without_weights[track]} | {alike_cnn_without_weights[balanced_accuracy]}",
+        "CNN, genres of equal weight | {alike_cnn_with_weights[track]} | {alike_cnn_with_weights[balanced_accuracy]}",
+        "CNN, genres of equal weight, standardised input | {alike_cnn_with_weights_standardised[track]} | {alike_cnn_with_weights_standardised[balanced_accuracy]}",
+        "SVM | {alike_svm_without_weights[track]} | {alike_svm_without_weights[balanced_accuracy]}",
+        "SVM, genres of equal weight | {alike_svm_with_weights[track]} | {alike_svm_with_weights[balanced_accuracy]}",
+        "MLP | {alike_mlp_without_weights[track]} | {alike_mlp_without_weights[balanced_accuracy]}",
+        "MLP, genres of equal weight | {alike_mlp_with_weights[track]} | {alike_mlp_with_weights[balanced_accuracy]}",
+        "MLP, genres of equal weight, no noise | {alike_mlp_with_weights_no_noise[track]} | {alike_mlp_with_weights_no_noise[balanced_accuracy]}",
+        "MLP, genres of equal weight, one network | {alike_mlp_with_weights_one_network[track]} | {alike_mlp_with_weights_one_network[balanced_accuracy]}",
     ],
     "differences": [
-        "artists apart | difference in accuracy by track",
+        "artists apart | difference in accuracy by track, in points",
         "SVM minus CNN | {artist_svm_minus_cnn[difference]} ({artist_svm_minus_cnn[interval]})",
         "MLP minus CNN | {artist_mlp_minus_cnn[difference]} ({artist_mlp_minus_cnn[interval]})",
         "MLP minus SVM | {artist_mlp_minus_svm[difference]} ({artist_mlp_minus_svm[interval]})",
@@ -93,19 +123,34 @@ TABLES = {
         "best of 24 settings on the validation part | {features_chosen_on_validation_part_segment[track]} | {features_chosen_on_validation_part_artist[track]} | {features_chosen_on_validation_part_fault_filtered[track]} | {features_chosen_on_validation_part_leak[track]}",
     ],
     "peers": [
-        "artists apart, {peers_cnn[corpus]} | accuracy by track | parameters | training time",
-        "CNN on mel spectrograms | {peers_mel_cnn[track_accuracy]} | {peers_parameters[mel_cnn]} | {peers_mel_cnn[training_ratio]}",
-        "the study's CNN | {peers_cnn[track_accuracy]} | {peers_parameters[cnn]} | {peers_cnn[training_ratio]}",
-        "SVM | {peers_svm[track_accuracy]} | | {peers_svm[training_ratio]}",
-        "MLP | {peers_mlp[track_accuracy]} | {peers_parameters[mlp]} | {peers_mlp[training_ratio]}",
+        "artists apart, {peers_cnn[corpus]}, seed 0 | accuracy by track | balanced | parameters | training time",
+        "CNN on mel spectrograms | {peers_mel_cnn[track]} | {peers_mel_cnn[balanced_accuracy]} | {peers_parameters[mel_cnn]} | {peers_mel_cnn[training_ratio]}",
+        "the study's CNN | {peers_cnn[track]} | {peers_cnn[balanced_accuracy]} | {peers_parameters[cnn]} | {peers_cnn[training_ratio]}",
+        "SVM | {peers_svm[track]} | {peers_svm[balanced_accuracy]} | | {peers_svm[training_ratio]}",
+        "MLP | {peers_mlp[track]} | {peers_mlp[balanced_accuracy]} | {peers_parameters[mlp]} | {peers_mlp[training_ratio]}",
     ],
     "robustness": [
         "artists apart, {robustness_mlp[corpus]} | clean | mean of clean and ten degradations",
         "CNN, no copies | {robustness_cnn[original]} ({robustness_cnn[original_interval]}) | {robustness_cnn[mean]}",
+        "CNN, no copies, originals four times | {robustness_cnn_originals_four_times[original]} ({robustness_cnn_originals_four_times[original_interval]}) | {robustness_cnn_originals_four_times[mean]}",
         "CNN, the study's copies | {robustness_cnn_study_s_copies[original]} ({robustness_cnn_study_s_copies[original_interval]}) | {robustness_cnn_study_s_copies[mean]}",
         "SVM, no copies | {robustness_svm[original]} ({robustness_svm[original_interval]}) | {robustness_svm[mean]}",
         "MLP, no copies | {robustness_mlp[original]} ({robustness_mlp[original_interval]}) | {robustness_mlp[mean]}",
+        "MLP, no copies, originals eight times | {robustness_mlp_originals_eight_times[original]} ({robustness_mlp_originals_eight_times[original_interval]}) | {robustness_mlp_originals_eight_times[mean]}",
         "MLP, `ROBUST` copies | {robustness_mlp_robust[original]} ({robustness_mlp_robust[original_interval]}) | {robustness_mlp_robust[mean]}",
+    ],
+    "copies_or_steps": [
+        "paired difference in points, {robustness_differences[corpus]} | clean | mean of clean and ten degradations",
+        "CNN: the study's copies minus none | {robustness_differences[cnn_study_s_copies_minus_cnn_clean]} | {robustness_differences[cnn_study_s_copies_minus_cnn_all_columns]}",
+        "CNN: the study's copies minus originals four times | {robustness_differences[cnn_study_s_copies_minus_cnn_originals_four_times_clean]} | {robustness_differences[cnn_study_s_copies_minus_cnn_originals_four_times_all_columns]}",
+        "MLP: `ROBUST` copies minus none | {robustness_differences[mlp_robust_minus_mlp_clean]} | {robustness_differences[mlp_robust_minus_mlp_all_columns]}",
+        "MLP: `ROBUST` copies minus originals eight times | {robustness_differences[mlp_robust_minus_mlp_originals_eight_times_clean]} | {robustness_differences[mlp_robust_minus_mlp_originals_eight_times_all_columns]}",
+    ],
+    "outside": [
+        "MLP, `ROBUST` copies, in points, minus | five tests inside the ranges of training | five tests outside",
+        "MLP, no copies | {robustness_differences[mlp_robust_minus_mlp_inside]} | {robustness_differences[mlp_robust_minus_mlp_outside]}",
+        "SVM, no copies | {robustness_differences[mlp_robust_minus_svm_inside]} | {robustness_differences[mlp_robust_minus_svm_outside]}",
+        "CNN, no copies | {robustness_differences[mlp_robust_minus_cnn_inside]} | {robustness_differences[mlp_robust_minus_cnn_outside]}",
     ],
     "pretrained": [
         "artists apart, {pretrained[corpus]} | share",
@@ -116,6 +161,14 @@ TABLES = {
         "accuracy of always saying the most frequent genre | {pretrained[majority]}",
         "tracks that get a probability above nine tenths | {pretrained[share_above_90]}",
         "of these, right | {pretrained[right_when_above_90]}",
+    ],
+    "calibration": [
+        "probability | tracks | mean probability | accuracy",
+        "up to 50 % | {pretrained[calibration_up_to_50_tracks]} | {pretrained[calibration_up_to_50_probability]} | {pretrained[calibration_up_to_50]}",
+        "50 to 70 % | {pretrained[calibration_50_to_70_tracks]} | {pretrained[calibration_50_to_70_probability]} | {pretrained[calibration_50_to_70]}",
+        "70 to 90 % | {pretrained[calibration_70_to_90_tracks]} | {pretrained[calibration_70_to_90_probability]} | {pretrained[calibration_70_to_90]}",
+        "above 90 % | {pretrained[calibration_above_90_tracks]} | {pretrained[calibration_above_90_probability]} | {pretrained[calibration_above_90]}",
+        "expected calibration error | | | {pretrained[calibration_error]}",
     ],
     "genres": [
         "genre | tracks that are found",
@@ -166,7 +219,14 @@ def shown(entry: dict) -> dict[str, str]:
 
     ``track`` and ``validation`` are accuracies with their interval in brackets.
     """
-    cells = {key: number(key, value) for key, value in entry["results"].items()}
+    cells = {}
+    for key, value in entry["results"].items():
+        if key.startswith("calibration_") and isinstance(value, list):
+            tracks, probability, accuracy, low, high = value
+            cells[f"{key}_tracks"] = f"{tracks:.0f}"
+            cells[f"{key}_probability"] = number(key, probability)
+            value = [accuracy, low, high]
+        cells[key] = number(key, value)
     for key in ("track", "validation"):
         if f"{key}_interval" in cells:
             cells[key] = f"{cells[f'{key}_accuracy']} ({cells[f'{key}_interval']})"
@@ -178,18 +238,29 @@ def shown(entry: dict) -> dict[str, str]:
     return cells
 
 
-def number(key: str, value: float | str | list[float]) -> str:
-    """Write counts with commas, ratios, times and distances short, and shares in percent."""
+def number(key: str, value: float | str | list[float] | None) -> str:
+    """Write counts with commas, ratios, times and distances short, and shares in percent.
+
+    Differences of accuracies are in points, with their sign.
+    """
+    if value is None:
+        return ""
     if isinstance(value, str):
         return value
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, list):
+        if len(value) == 3:  # with its interval
+            return f"{number(key, value[0])} ({number(key, value[1:])})"
+        low, high = (number(key, each) for each in (value[0], value[-1]))
+        return f"{low.removesuffix(' %')} to {high}"
     if key.endswith(("ratio", "seconds", "minutes", "ms")) or "distance" in key:
         two_digits = float(f"{value:.2g}")
         return f"{two_digits:g}"
-    if isinstance(value, list):
-        return f"{100 * value[0]:.1f} to {100 * value[-1]:.1f} %"
-    return f"{100 * value:.1f} %"
+    percent = round(100 * value, 1) + 0.0  # no -0.0
+    if any(name in key for name in DIFFERENCES):
+        return f"{percent:+.1f}"
+    return f"{percent:.1f} %"
 
 
 if __name__ == "__main__":
