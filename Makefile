@@ -22,11 +22,12 @@ export TQDM_DISABLE := 1
 # fixed for all targets, and not the number of cores.
 export TF_NUM_INTRAOP_THREADS ?= 2
 
-.PHONY: help notebooks test lowest browser snapshots pretrained bench mfcc peers data lab lint lock clean
+.PHONY: help notebooks test lowest browser snapshots pretrained bench mfcc peers mel-cnn data lab lint \
+	lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
 
 notebooks: .venv/installed  ## run the notebooks that are not up to date; results in build/notebooks
 	+@$(call SIDE_BY_SIDE,results)
@@ -73,8 +74,27 @@ bench: .venv/dev  ## measure extraction and prediction (half an hour)
 mfcc: .venv/dev  ## compare the time of MFCCs with that of other libraries (7 GB of packages)
 	$(BIN)/python tests/benchmarks/mfcc.py
 
-peers: .venv/dev  ## train the networks of others on our folds (two hours)
-	$(BIN)/python tests/benchmarks/peers.py
+# Both go on where they stopped. With SNAPSHOTS_DIR=snapshots they write the committed files.
+peers: .venv/dev .venv-musicnn/installed  ## compare features and classifiers (two hours)
+	$(NEED_GTZAN)
+	TF_CPP_MIN_LOG_LEVEL=3 .venv-musicnn/bin/python -W ignore \
+	  tests/benchmarks/musicnn_features.py build/peers/musicnn.npz \
+	  "$$($(BIN)/python -c 'from gtzan_mfcc import dataset; print(dataset.find_corpus())')"
+	$(BIN)/python tests/benchmarks/peers.py build/peers/musicnn.npz
+
+mel-cnn: .venv/dev  ## train a published CNN on mel spectrograms on our folds (four hours)
+	$(NEED_GTZAN)
+	$(BIN)/python tests/benchmarks/mel_cnn.py
+
+# musicnn names packages that are too old for any Python of today. So they are installed without it.
+.venv-musicnn/installed:
+	@command -v python3.11 > /dev/null || { echo "musicnn needs Python 3.11: there is no" \
+	  "python3.11." >&2; exit 1; }
+	python3.11 -m venv .venv-musicnn
+	.venv-musicnn/bin/python -m pip install --quiet \
+	  tensorflow-cpu==2.15.1 librosa==0.10.2 'numpy<2' 'setuptools<80'
+	.venv-musicnn/bin/python -m pip install --quiet --no-deps musicnn==0.1.0
+	touch $@
 
 data: .venv/installed  ## download GTZAN into data/ (over 1 GB, no account needed)
 	TQDM_DISABLE= $(BIN)/python data/download.py
@@ -99,7 +119,7 @@ lock:  ## pin the newest versions in requirements.lock
 	mv build/lock/requirements.lock requirements.lock
 
 clean:  ## remove all that can be made again, but not data/
-	rm -rf .venv .venv-lowest .venv.lock build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-lowest .venv-musicnn .venv.lock build *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # The notebooks. Each is a target, so they run side by side, and one that fails does not stop the

@@ -4,6 +4,7 @@ import json
 import re
 import runpy
 
+import pandas as pd
 import pytest
 import soundfile
 
@@ -47,6 +48,20 @@ def test_results_are_of_gtzan(results):
     for entry in results.values():
         assert entry["corpus"].startswith("GTZAN")
         assert entry["versions"]
+
+
+def test_results_of_the_peers_are_those_of_their_predictions(results):
+    answers = pd.read_csv(PROJECT / "snapshots" / "peers.csv").set_index("split")
+    rows = answers.groupby(["split", "seed"])["track"].nunique()
+    assert rows.tolist() == [482] * 3 + [100] * 3  # All reggae is by one artist.
+    assert len(answers) == rows.sum()
+    assert answers.notna().all(axis=None)
+    genre = answers.pop("track").str.partition(".")[0]
+    accuracy = answers.drop(columns="seed").eq(genre, axis=0).groupby("split").mean()
+    for name, (artist, faults) in accuracy.items():
+        entry = results["peers_" + re.sub("[^a-z0-9]+", "_", name.lower())]["results"]
+        assert artist == pytest.approx(entry["track_accuracy"], abs=1e-6)
+        assert faults == pytest.approx(entry["fault_filtered_accuracy"], abs=1e-6)
 
 
 def test_how_numbers_are_written():

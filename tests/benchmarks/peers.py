@@ -1,146 +1,202 @@
-"""Test a published model on our folds: the CNN on mel spectrograms of gtzan.keras.
+"""Compare features and classifiers on the same folds, artists apart and fault filtered.
 
-``make peers`` trains it in five folds with artists apart. A fifth of the artists in
-training is for early stopping. The study's CNN, the SVM and the MLP are trained on the
-same folds. On 493 tracks and two cores it takes about two hours.
-
-The model is that of https://github.com/Hguimaraes/gtzan.keras: windows of 1.5 s, 128
-mel bands in dB, five blocks of convolution. Not used here: its overlapping windows, and
-the augmentation (mirrored, with stripes) in one of its notebooks.
+``make peers`` computes the features of musicnn and calls this with their file. Each
+classifier gets one row per track, standardised, and its defaults, but for C=10 of the
+SVM; nothing is chosen for one kind of features. Whole models on segments are tested on
+the same folds. With 493 tracks and two cores it takes about an hour, and goes on where
+it stopped. ``snapshots/peers.csv`` gets what each predicts.
 """
 
-import warnings
+import os
+import re
+import sys
+import time
+from functools import partial
+from pathlib import Path
 
-import librosa
 import numpy as np
 import pandas as pd
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from gtzan_mfcc import (
-    audio,
+    augmentation,
     dataset,
     extraction,
     features,
     metrics,
     models,
     notebook,
-    splits,
     training,
     validation,
 )
-from gtzan_mfcc._keras import keras
 
-WINDOW = 33_000  # samples, of 22,050 in a second
-SEED = 0
-
-
-def mel_spectrograms(tracks):
-    """Compute the input of the peer for windows of all tracks: (n, bands, frames)."""
-    spectrograms = []
-    counts = []
-    for path in tracks["path"]:
-        y = audio.load(path)
-        windows = y[: len(y) // WINDOW * WINDOW].reshape(-1, WINDOW)
-        mel = librosa.feature.melspectrogram(
-            y=windows, sr=audio.SAMPLE_RATE, n_fft=1024, hop_length=256, n_mels=128
-        )
-        spectrograms += [librosa.power_to_db(each, ref=np.max) for each in mel]
-        counts.append(len(windows))
-    table = tracks.iloc[np.repeat(np.arange(len(tracks)), counts)]
-    return extraction.Segments(np.float32(spectrograms), table)
+SEEDS = [0, 1, 2]
+TWENTY = features.Settings(n_mfcc=20)
+CLASSIFIERS = {
+    "5 nearest neighbours": make_pipeline(StandardScaler(), KNeighborsClassifier(5)),
+    "logistic regression": make_pipeline(
+        StandardScaler(), LogisticRegression(max_iter=5000)
+    ),
+    "SVM": make_pipeline(StandardScaler(), SVC(C=10)),
+}
+PAIRS = [
+    ("SVM, musicnn MSD", "SVM, musicnn MTT"),
+    ("SVM, musicnn MTT", "SVM, 269 statistics"),
+    ("SVM, musicnn MTT", "SVM, 57 features"),
+    ("SVM, 269 statistics", "SVM, 57 features"),
+    ("SVM, musicnn MSD", "robust MLP"),
+    ("SVM, musicnn MTT", "robust MLP"),
+]
 
 
-def mel_cnn(bands, frames, n_genres, *, seed):
-    """Build the peer's network."""
-    keras.utils.set_random_seed(seed)
-    layers = keras.layers
-    l2 = keras.regularizers.L2(0.02)
-    model = keras.Sequential([keras.Input((bands, frames, 1))])
-    for filters in (16, 32, 64, 128, 256):
-        model.add(layers.Conv2D(filters, 3, padding="same", activation="relu"))
-        model.add(layers.MaxPooling2D(2))
-        model.add(layers.Dropout(0.25))
-    model.add(layers.Flatten())
-    model.add(layers.Dropout(0.5))
-    model.add(layers.Dense(512, activation="relu", kernel_regularizer=l2))
-    model.add(layers.Dropout(0.25))
-    model.add(layers.Dense(n_genres, activation="softmax"))
-    return model
+def table_features(tracks, **settings):
+    """Compute the 57 features, one row per track."""
+    table, _ = extraction.extract_features(tracks, whole_tracks=True, **settings)
+    names = table["filename"].str.removesuffix(".wav")
+    return table[features.FEATURE_NAMES].set_axis(names)
 
 
-def fit_mel_cnn(segments, *, seed):
-    """Train it; stop if the loss on a fifth of the artists does not fall any more."""
-    rows, validation_rows = splits.split(segments.table, "artist", seed=seed)
-    train = segments.select(rows)
-    stop = segments.select(validation_rows)
-    model = mel_cnn(*train.x.shape[1:], len(train.genres), seed=seed)
-    history = training.fit(
-        model,
-        train.x,
-        train.labels,
-        validation=(stop.x, stop.labels),
-        epochs=60,
-        seed=seed,
+def mfcc_statistics(segments, model):
+    """Compute the statistics of 13 and of 20 MFCCs, and their means by track."""
+    of_segments = {
+        "39 statistics": features.mfcc_statistics(segments.x[:, :, :13]),
+        "269 statistics": model.predict(segments.x, verbose=0),
+    }
+    track = segments.table["track"].to_numpy()
+    return {
+        kind: pd.DataFrame(x).groupby(track).mean() for kind, x in of_segments.items()
+    }
+
+
+def musicnn_features(arrays):
+    """Return the features in the file of musicnn_features.py, all layers and the last.
+
+    MTT was trained on MagnaTagATune, and MSD on the Million Song Dataset.
+    """
+    kinds = {}
+    for name in ("MTT", "MSD"):
+        layers = [
+            pd.DataFrame(arrays[f"{name}_musicnn_{layer}"], arrays["track"])
+            for layer in ("mean_pool", "max_pool", "penultimate")
+        ]
+        kinds[f"musicnn {name}"] = pd.concat(layers, axis=1)
+        kinds[f"musicnn {name}, last layer"] = layers[-1]
+    return kinds
+
+
+def core_seconds(compute, tracks):
+    """Measure the median time of a processor core for one of 20 tracks."""
+    times = []
+    for k in np.linspace(0, len(tracks) - 1, 20, dtype=int):
+        start = time.process_time()
+        compute(tracks.iloc[[k]])
+        times.append(time.process_time() - start)
+    return np.median(times)
+
+
+def key(name):
+    """Name an entry of results.json after a contender."""
+    return re.sub("[^a-z0-9]+", "_", name.lower())
+
+
+def predicted_genres(predictions):
+    """Return the genre that each track gets, by split, seed and track."""
+    columns = {}
+    for split, each in predictions.items():
+        votes = metrics.track_vote(each)
+        rows = [votes.runs["seed"], votes.table["track"]]
+        columns[split] = votes.predicted.set_axis(rows)
+    return pd.concat(columns, names=["split"])
+
+
+def write_csv(name, columns):
+    """Write predicted genres, a column per contender, beside the other results."""
+    folder = os.environ.get("SNAPSHOTS_DIR") or notebook.build_dir() / "snapshots"
+    pd.DataFrame(columns).to_csv(Path(folder, f"{name}.csv"))
+
+
+def record(name, card, tracks, seeds):
+    """Record the scores of a report card."""
+    numbers = {}
+    for split, row in card.rename({"artist": "track"}).iterrows():
+        numbers[f"{split}_accuracy"] = row["track_accuracy"]
+        numbers[f"{split}_interval"] = [row["track_low"], row["track_high"]]
+    notebook.record(
+        f"peers_{key(name)}",
+        corpus=dataset.corpus_label(tracks),
+        split=f"{' and '.join(card.index)}, 5 folds, seeds {seeds}",
+        seed=seeds[0],
+        **numbers,
+        least_and_greatest=[*card.loc["artist", ["least", "greatest"]]],
+        balanced_accuracy=card.loc["artist", "balanced_accuracy"],
     )
-    print(f"  best epoch {history['val_loss'].idxmin()} of {len(history)}", flush=True)
-    return model
 
 
-def main():
-    """Train all models, fold by fold, and record the numbers."""
-    warnings.filterwarnings("ignore", message=".*used for training only")
+def main(file):
+    """Train and test all contenders; write what they predict, and their scores."""
+    cache = notebook.cache_dir()
     tracks = dataset.load_tracks(notebook.corpus_folder())
-    corpus = dataset.corpus_label(tracks)
-    segments = extraction.extract_mfcc(
-        tracks, features.Settings(n_mfcc=20), cache=notebook.cache_dir()
+    segments = extraction.extract_mfcc(tracks, TWENTY, cache=cache)
+    copies = extraction.extract_mfcc(
+        tracks, TWENTY, augmentations=augmentation.ROBUST, cache=cache
     )
+    tracks = tracks[tracks["track"].isin(segments.table["track"])]
     thirteen = extraction.Segments(segments.x[:, :, :13], segments.table)
     contenders = {
-        "mel_cnn": (fit_mel_cnn, mel_spectrograms(tracks)),
-        "cnn": (training.fit_network, thirteen),
-        "svm": (training.fit_svm, thirteen),
-        "mlp": (training.fit_statistics_mlp, segments),
+        "CNN": (training.fit_network, thirteen),
+        "SVM": (training.fit_svm, thirteen),
+        "MLP": (training.fit_statistics_mlp, segments),
+        "robust MLP": (training.fit_statistics_mlp, copies),
     }
-    folds = splits.folds(thirteen.table, "artist", seed=SEED)
-    of_folds = {name: [] for name in contenders}
-    seconds = pd.DataFrame(columns=[*contenders], dtype=float)
-    for number, (_, test) in enumerate(folds):
-        # The same tracks for models with other segments.
-        tracks_of_fold = thirteen.table["track"].iloc[test].unique()
-        for name, (fit_model, each) in contenders.items():
-            tested = each.table["track"].isin(tracks_of_fold).to_numpy()
-            fold = np.flatnonzero(~tested), np.flatnonzero(tested)
-            predicted = validation.cross_validate(
-                fit_model, each, [fold], seed=SEED, progress=False
-            )
-            of_folds[name].append(predicted)
-            seconds.loc[number, name] = predicted.runs["fit_seconds"][0]
-        print(seconds, flush=True)
-    predictions = {name: metrics.concatenate(each) for name, each in of_folds.items()}
-    for name, each in predictions.items():
-        score = metrics.scores(each, by="artist")
-        gain, low, high = metrics.paired_interval(predictions["svm"], each, by="artist")
-        notebook.record(
-            f"peers_{name}",
-            corpus=corpus,
-            split="artist, 5 folds",
-            seed=SEED,
-            **score,
-            svm_gain=gain,
-            svm_gain_interval=(low, high),
-            fit_seconds=seconds[name].mean(),
-            training_ratio=(seconds[name] / seconds["mlp"]).median(),
+    # Mean and variance of the MFCCs of all tracks; genres are not involved.
+    mean = segments.x.mean(axis=(0, 1), dtype=float)
+    variance = segments.x.var(axis=(0, 1), dtype=float)
+    model = models.statistics(*segments.x.shape[1:], mean=mean, variance=variance)
+    arrays = np.load(file)
+    kinds = {"57 features": table_features(tracks, cache=cache)}
+    kinds |= mfcc_statistics(segments, model)
+    kinds |= musicnn_features(arrays)
+    for kind, table in kinds.items():
+        rows = extraction.Segments(table.loc[tracks["track"]].to_numpy(), tracks)
+        for name, classifier in CLASSIFIERS.items():
+            contenders[f"{name}, {kind}"] = (classifier, rows)
+
+    columns = {}
+    of_artists = {}
+    for name, (recipe, rows) in contenders.items():
+        card, predictions = validation.report_card(
+            recipe, rows, by=["artist", "fault_filtered"], seeds=SEEDS, cache=cache
         )
-    mlp = training.fit_statistics_mlp(segments.select(np.arange(99)), epochs=1)
-    notebook.record(
-        "peers_parameters",
-        corpus=corpus,
-        split="none",
-        seed=SEED,
-        mel_cnn=mel_cnn(128, 129, 10, seed=SEED).count_params(),
-        cnn=models.cnn().count_params(),
-        mlp=mlp.count_params(),
-    )
+        columns[name] = predicted_genres(predictions)
+        of_artists[name] = predictions["artist"]
+        record(name, card, tracks, SEEDS)
+    write_csv("peers", columns)
+
+    def mfccs(one):
+        each = extraction.extract_mfcc(one, TWENTY, n_jobs=1, progress=False)
+        return mfcc_statistics(each, model)
+
+    table_of = partial(table_features, n_jobs=1, progress=False)
+    seconds = dict.fromkeys(kinds, core_seconds(mfccs, tracks))
+    seconds["57 features"] = core_seconds(table_of, tracks)
+    for kind in kinds:
+        if kind.startswith("musicnn"):
+            seconds[kind] = np.median(arrays[f"{kind[8:11]}_musicnn_seconds"])
+    seconds = {f"{key(kind)}_seconds": value for kind, value in seconds.items()}
+    about = {"corpus": dataset.corpus_label(tracks), "seed": SEEDS[0]}
+    notebook.record("peers_core_seconds", **about, split="none", **seconds)
+    differences = {}
+    for pair in PAIRS:
+        ours, theirs = (of_artists[name] for name in pair)
+        name = key("_minus_".join(pair))
+        differences[name] = metrics.paired_interval(ours, theirs, by="artist")
+    split = f"artist, 5 folds, seeds {SEEDS}"
+    notebook.record("peers_differences", **about, split=split, **differences)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])
