@@ -139,8 +139,10 @@ TABLES = {
     "peers_differences": [
         "artists apart, {peers_differences[corpus]} | difference in points",
         "SVM: musicnn MSD minus musicnn MTT | {peers_differences[svm_musicnn_msd_minus_svm_musicnn_mtt]}",
+        "SVM: musicnn MTT minus 39 statistics | {peers_differences[svm_musicnn_mtt_minus_svm_39_statistics]}",
         "SVM: musicnn MTT minus 269 statistics | {peers_differences[svm_musicnn_mtt_minus_svm_269_statistics]}",
         "SVM: musicnn MTT minus 57 features | {peers_differences[svm_musicnn_mtt_minus_svm_57_features]}",
+        "SVM: 39 statistics minus 57 features | {peers_differences[svm_39_statistics_minus_svm_57_features]}",
         "SVM: 269 statistics minus 57 features | {peers_differences[svm_269_statistics_minus_svm_57_features]}",
         "SVM, musicnn MSD minus robust MLP | {peers_differences[svm_musicnn_msd_minus_robust_mlp]}",
         "SVM, musicnn MTT minus robust MLP | {peers_differences[svm_musicnn_mtt_minus_robust_mlp]}",

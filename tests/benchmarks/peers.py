@@ -45,8 +45,10 @@ CLASSIFIERS = {
 }
 PAIRS = [
     ("SVM, musicnn MSD", "SVM, musicnn MTT"),
+    ("SVM, musicnn MTT", "SVM, 39 statistics"),
     ("SVM, musicnn MTT", "SVM, 269 statistics"),
     ("SVM, musicnn MTT", "SVM, 57 features"),
+    ("SVM, 39 statistics", "SVM, 57 features"),
     ("SVM, 269 statistics", "SVM, 57 features"),
     ("SVM, musicnn MSD", "robust MLP"),
     ("SVM, musicnn MTT", "robust MLP"),
