@@ -86,7 +86,7 @@ mel-cnn: .venv/dev  ## train a published CNN on mel spectrograms on our folds (f
 	$(NEED_GTZAN)
 	$(BIN)/python tests/benchmarks/mel_cnn.py
 
-# musicnn names packages that are too old for any Python of today. So they are installed without it.
+# musicnn names packages that are too old for any Python of today. So it is installed without them.
 .venv-musicnn/installed:
 	@command -v python3.11 > /dev/null || { echo "musicnn needs Python 3.11: there is no" \
 	  "python3.11." >&2; exit 1; }

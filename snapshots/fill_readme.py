@@ -124,17 +124,17 @@ TABLES = {
     ],
     "peers": [
         "{peers_svm[corpus]} | features trained on | artists apart | seeds | balanced | fault filtered | seconds",
-        "SVM, 57 features |  | {peers_svm_57_features[track]} | {peers_svm_57_features[least_and_greatest]} | {peers_svm_57_features[balanced_accuracy]} | {peers_svm_57_features[fault_filtered_accuracy]} ({peers_svm_57_features[fault_filtered_interval]}) | {peers_core_seconds[57_features_seconds]}",
-        "SVM, 39 statistics |  | {peers_svm_39_statistics[track]} | {peers_svm_39_statistics[least_and_greatest]} | {peers_svm_39_statistics[balanced_accuracy]} | {peers_svm_39_statistics[fault_filtered_accuracy]} ({peers_svm_39_statistics[fault_filtered_interval]}) | {peers_core_seconds[39_statistics_seconds]}",
-        "SVM, 269 statistics |  | {peers_svm_269_statistics[track]} | {peers_svm_269_statistics[least_and_greatest]} | {peers_svm_269_statistics[balanced_accuracy]} | {peers_svm_269_statistics[fault_filtered_accuracy]} ({peers_svm_269_statistics[fault_filtered_interval]}) | {peers_core_seconds[269_statistics_seconds]}",
-        "SVM, musicnn MTT | 19,000 songs | {peers_svm_musicnn_mtt[track]} | {peers_svm_musicnn_mtt[least_and_greatest]} | {peers_svm_musicnn_mtt[balanced_accuracy]} | {peers_svm_musicnn_mtt[fault_filtered_accuracy]} ({peers_svm_musicnn_mtt[fault_filtered_interval]}) | {peers_core_seconds[musicnn_mtt_seconds]}",
-        "SVM, musicnn MTT, last layer | 19,000 songs | {peers_svm_musicnn_mtt_last_layer[track]} | {peers_svm_musicnn_mtt_last_layer[least_and_greatest]} | {peers_svm_musicnn_mtt_last_layer[balanced_accuracy]} | {peers_svm_musicnn_mtt_last_layer[fault_filtered_accuracy]} ({peers_svm_musicnn_mtt_last_layer[fault_filtered_interval]}) | {peers_core_seconds[musicnn_mtt_last_layer_seconds]}",
-        "SVM, musicnn MSD | 200,000 songs | {peers_svm_musicnn_msd[track]} | {peers_svm_musicnn_msd[least_and_greatest]} | {peers_svm_musicnn_msd[balanced_accuracy]} | {peers_svm_musicnn_msd[fault_filtered_accuracy]} ({peers_svm_musicnn_msd[fault_filtered_interval]}) | {peers_core_seconds[musicnn_msd_seconds]}",
-        "SVM, musicnn MSD, last layer | 200,000 songs | {peers_svm_musicnn_msd_last_layer[track]} | {peers_svm_musicnn_msd_last_layer[least_and_greatest]} | {peers_svm_musicnn_msd_last_layer[balanced_accuracy]} | {peers_svm_musicnn_msd_last_layer[fault_filtered_accuracy]} ({peers_svm_musicnn_msd_last_layer[fault_filtered_interval]}) | {peers_core_seconds[musicnn_msd_last_layer_seconds]}",
-        "CNN on segments |  | {peers_cnn[track]} | {peers_cnn[least_and_greatest]} | {peers_cnn[balanced_accuracy]} | {peers_cnn[fault_filtered_accuracy]} ({peers_cnn[fault_filtered_interval]}) | ",
-        "SVM on segments |  | {peers_svm[track]} | {peers_svm[least_and_greatest]} | {peers_svm[balanced_accuracy]} | {peers_svm[fault_filtered_accuracy]} ({peers_svm[fault_filtered_interval]}) | ",
-        "MLP on segments |  | {peers_mlp[track]} | {peers_mlp[least_and_greatest]} | {peers_mlp[balanced_accuracy]} | {peers_mlp[fault_filtered_accuracy]} ({peers_mlp[fault_filtered_interval]}) | ",
-        "robust MLP on segments |  | {peers_robust_mlp[track]} | {peers_robust_mlp[least_and_greatest]} | {peers_robust_mlp[balanced_accuracy]} | {peers_robust_mlp[fault_filtered_accuracy]} ({peers_robust_mlp[fault_filtered_interval]}) | ",
+        "SVM, 57 features |  | {peers_svm_57_features[track]} | {peers_svm_57_features[least_and_greatest]} | {peers_svm_57_features[balanced_accuracy]} | {peers_svm_57_features[fault_filtered]} | {peers_core_seconds[57_features_seconds]}",
+        "SVM, 39 statistics |  | {peers_svm_39_statistics[track]} | {peers_svm_39_statistics[least_and_greatest]} | {peers_svm_39_statistics[balanced_accuracy]} | {peers_svm_39_statistics[fault_filtered]} | {peers_core_seconds[39_statistics_seconds]}",
+        "SVM, 269 statistics |  | {peers_svm_269_statistics[track]} | {peers_svm_269_statistics[least_and_greatest]} | {peers_svm_269_statistics[balanced_accuracy]} | {peers_svm_269_statistics[fault_filtered]} | {peers_core_seconds[269_statistics_seconds]}",
+        "SVM, musicnn MTT | 19,000 songs | {peers_svm_musicnn_mtt[track]} | {peers_svm_musicnn_mtt[least_and_greatest]} | {peers_svm_musicnn_mtt[balanced_accuracy]} | {peers_svm_musicnn_mtt[fault_filtered]} | {peers_core_seconds[musicnn_mtt_seconds]}",
+        "SVM, musicnn MTT, last layer | 19,000 songs | {peers_svm_musicnn_mtt_last_layer[track]} | {peers_svm_musicnn_mtt_last_layer[least_and_greatest]} | {peers_svm_musicnn_mtt_last_layer[balanced_accuracy]} | {peers_svm_musicnn_mtt_last_layer[fault_filtered]} | {peers_core_seconds[musicnn_mtt_last_layer_seconds]}",
+        "SVM, musicnn MSD | 200,000 songs | {peers_svm_musicnn_msd[track]} | {peers_svm_musicnn_msd[least_and_greatest]} | {peers_svm_musicnn_msd[balanced_accuracy]} | {peers_svm_musicnn_msd[fault_filtered]} | {peers_core_seconds[musicnn_msd_seconds]}",
+        "SVM, musicnn MSD, last layer | 200,000 songs | {peers_svm_musicnn_msd_last_layer[track]} | {peers_svm_musicnn_msd_last_layer[least_and_greatest]} | {peers_svm_musicnn_msd_last_layer[balanced_accuracy]} | {peers_svm_musicnn_msd_last_layer[fault_filtered]} | {peers_core_seconds[musicnn_msd_last_layer_seconds]}",
+        "CNN on segments |  | {peers_cnn[track]} | {peers_cnn[least_and_greatest]} | {peers_cnn[balanced_accuracy]} | {peers_cnn[fault_filtered]} | ",
+        "SVM on segments |  | {peers_svm[track]} | {peers_svm[least_and_greatest]} | {peers_svm[balanced_accuracy]} | {peers_svm[fault_filtered]} | ",
+        "MLP on segments |  | {peers_mlp[track]} | {peers_mlp[least_and_greatest]} | {peers_mlp[balanced_accuracy]} | {peers_mlp[fault_filtered]} | ",
+        "robust MLP on segments |  | {peers_robust_mlp[track]} | {peers_robust_mlp[least_and_greatest]} | {peers_robust_mlp[balanced_accuracy]} | {peers_robust_mlp[fault_filtered]} | ",
     ],
     "peers_differences": [
         "artists apart, {peers_differences[corpus]} | difference in points",
@@ -239,7 +239,7 @@ def fill_tables(text: str, results: dict) -> str:
 def shown(entry: dict) -> dict[str, str]:
     """Write the numbers of an entry as they stand in a table.
 
-    ``track`` and ``validation`` are accuracies with their interval in brackets.
+    ``track``, ``validation`` and ``fault_filtered`` are accuracies with their interval in brackets.
     """
     cells = {}
     for key, value in entry["results"].items():
@@ -249,7 +249,7 @@ def shown(entry: dict) -> dict[str, str]:
             cells[f"{key}_probability"] = number(key, probability)
             value = [accuracy, low, high]
         cells[key] = number(key, value)
-    for key in ("track", "validation"):
+    for key in ("track", "validation", "fault_filtered"):
         if f"{key}_interval" in cells:
             cells[key] = f"{cells[f'{key}_accuracy']} ({cells[f'{key}_interval']})"
     if entry["corpus"] == "GTZAN":

@@ -7,12 +7,10 @@ the same folds. With 493 tracks and two cores it takes about an hour, and goes o
 it stopped. ``snapshots/peers.csv`` gets what each predicts.
 """
 
-import os
 import re
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -117,8 +115,7 @@ def predicted_genres(predictions):
 
 def write_csv(name, columns):
     """Write predicted genres, a column per contender, beside the other results."""
-    folder = os.environ.get("SNAPSHOTS_DIR") or notebook.build_dir() / "snapshots"
-    pd.DataFrame(columns).to_csv(Path(folder, f"{name}.csv"))
+    pd.DataFrame(columns).to_csv(notebook._snapshots_dir() / f"{name}.csv")
 
 
 def record(name, card, tracks, seeds):
