@@ -88,6 +88,10 @@ def _parser():
 def _predict(options):
     """Print the genre of each song, and the three most probable genres.
 
+    If no genre has a probability of one half, the song is called unsure. The package's
+    model learnt ten genres from recordings of before 2002, and is wrong about many
+    songs: MODEL_CARD.md has its accuracy on several kinds of music.
+
     Of a folder, all sound files are predicted, and those of its subfolders. A file that
     cannot be read is reported on standard error and skipped.
     """
@@ -174,7 +178,8 @@ def _csv_rows(song, prediction, over_time):
 
 
 def _as_text(song, prediction, over_time):
-    text = f"{song}: {prediction.genre} ({prediction.best_guesses})"
+    genre = "unsure" if prediction.unsure else prediction.genre
+    text = f"{song}: {genre} ({prediction.best_guesses})"
     if prediction.padded:
         text += " (too short for a segment, repeated)"
     if prediction.silent:

@@ -222,6 +222,11 @@ class Prediction:
         return self.probabilities.index[0]
 
     @property
+    def unsure(self) -> bool:
+        """Whether the most probable genre has a probability below one half."""
+        return bool(self.probabilities.iloc[0] < 0.5)
+
+    @property
     def best_guesses(self) -> str:
         """The three most probable genres, as ``"rock 81%, blues 12%, jazz 4%"``."""
         best = self.probabilities.head(3)

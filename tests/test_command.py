@@ -119,7 +119,8 @@ def test_the_program_predicts_gtzans_genres_by_default(song, tmp_path):
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith(f"{cut}: cut short")
     expected = predict.predict(path, predict.load_pretrained())
-    shown = f"{path}: {expected.genre} ({expected.best_guesses})\n"
+    genre = "unsure" if expected.unsure else expected.genre
+    shown = f"{path}: {genre} ({expected.best_guesses})\n"
     assert done.stdout.decode() == shown
 
 
@@ -171,11 +172,19 @@ def test_text_has_the_best_guesses_and_each_segment(run, song, model):
     status, out, err = run("predict", path, short, "--model", model, "--over-time")
     assert (status, err) == (0, "")
     first, second, third, fourth, _ = out.splitlines()
-    assert first == f"{path}: {prediction.genre} ({prediction.best_guesses})"
+    genre = "unsure" if prediction.unsure else prediction.genre
+    assert first == f"{path}: {genre} ({prediction.best_guesses})"
     assert second.startswith("      0.0 to     3.0 s: ")
     assert third.startswith("      3.0 to     6.0 s: ")
     assert fourth.startswith(f"{short}: ")
     assert "(too short for a segment, repeated) (almost no sound: " in fourth
+
+
+def test_an_unsure_song_gets_three_guesses_and_no_genre(run, song, monkeypatch, model):
+    monkeypatch.setattr(predict.Prediction, "unsure", True)
+    path = song()
+    guesses = predict.predict(path, predict.load_model(model)).best_guesses
+    assert run("predict", path, "--model", model)[1] == f"{path}: unsure ({guesses})\n"
 
 
 def test_csv_has_a_row_per_song_in_utf_8_whatever_the_console_has(song, model):

@@ -126,6 +126,15 @@ def test_of_genres_that_are_as_probable_the_first_is_predicted():
     assert prediction in [None, prediction]
 
 
+@pytest.mark.parametrize(("highest", "unsure"), [(0.49, True), (0.5, False)])
+def test_a_song_is_unsure_if_no_genre_has_one_half(highest, unsure):
+    index = pd.MultiIndex.from_tuples([(0, 3)], names=["start", "end"])
+    rest = (1 - highest) / 2
+    over_time = pd.DataFrame([[rest, highest, rest]], index, ["a", "b", "c"])
+    prediction = predict.Prediction(over_time, 3.0, padded=False, silent=False)
+    assert prediction.unsure is unsure
+
+
 @pytest.mark.parametrize(("rms", "silent"), [(0.00098, True), (0.0011, False)])
 def test_a_song_without_sound_is_silent(model, rms, silent):
     y = np.random.default_rng(0).standard_normal(4 * RATE)
