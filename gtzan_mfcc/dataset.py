@@ -202,6 +202,57 @@ def load_tracks(
 
 
 @any_file_names
+def load_rerecordings(folder: str | Path, tracks: pd.DataFrame) -> pd.DataFrame:
+    """List pieces of the tracks of a corpus that were played and recorded again.
+
+    Parameters
+    ----------
+    folder : str or Path
+        With files such as ``rock/rock.00042.10.wav``: a recording of what
+        ``rock/rock.00042`` plays from second 10 on.
+    tracks : pd.DataFrame
+        The corpus, from `load_tracks`. Pieces of other tracks, and files whose name has
+        no second, are left out.
+
+    Returns
+    -------
+    pieces : pd.DataFrame
+        As from `load_tracks`: ``replica_of`` is the track, ``artist`` that of the
+        track, and ``second`` is where the piece begins.
+
+    Raises
+    ------
+    DatasetError
+        As for `load_tracks`.
+
+    See Also
+    --------
+    Notebook ``7_robustness`` introduces this helper.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> tracks = pd.DataFrame({"track": ["rock.00042"], "artist": ["Queen"]})
+    >>> with TemporaryDirectory() as folder:
+    ...     for genre in ("pop", "rock"):
+    ...         Path(folder, genre).mkdir()
+    ...         Path(folder, genre, f"{genre}.00042.10.wav").touch()
+    ...     pieces = load_rerecordings(folder, tracks)
+    >>> pieces[["replica_of", "artist", "second"]].to_numpy().tolist()
+    [['rock.00042', 'Queen', 10]]
+    """
+    facts = load_tracks(folder)[["track"]]
+    parts = facts["track"].str.rpartition(".")
+    # As facts, so that the names of the tracks are written as those of the corpus.
+    pieces = load_tracks(folder, facts=facts.assign(replica_of=parts[0]))
+    artists = tracks.set_index("track")["artist"]
+    pieces["artist"] = pieces["replica_of"].map(artists)
+    pieces["second"] = parts[2]
+    known = pieces["replica_of"].isin(tracks["track"]) & parts[2].str.isdigit()
+    return pieces[known].astype({"second": int}).reset_index(drop=True)
+
+
+@any_file_names
 def ignored_files(folder: Folders | None = None) -> pd.DataFrame:
     """List the files in the folder of a corpus that are not tracks, with the reason.
 

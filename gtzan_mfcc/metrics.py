@@ -18,7 +18,7 @@ Metrics
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -121,6 +121,16 @@ class Predictions:
         return Predictions(
             self.table.iloc[rows], self.probabilities.iloc[rows], self.runs.iloc[rows]
         )
+
+    def select_copies(self, names: Sequence[str]) -> "Predictions":
+        """Select the rows of these copies, such as ``["original"]``."""
+        return self.select(self.table["augmentation"].isin(names))
+
+    def per_copy(self) -> "Predictions":
+        """Let each copy of a track be a track of its own, by the same artist."""
+        table = self.table.assign(artist=splits.group(self.table, "artist"))
+        table["track"] += ", " + table["augmentation"].astype(str)
+        return replace(self, table=table.drop(columns="replica_of", errors="ignore"))
 
 
 def concatenate(predictions: Sequence[Predictions]) -> Predictions:

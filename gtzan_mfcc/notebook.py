@@ -8,7 +8,7 @@ repository.
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ipywidgets
@@ -199,6 +199,43 @@ def banner(corpus: str) -> Markdown:
         "nothing about music. Run `make data` to download GTZAN, or set `GTZAN_DIR` to "
         "your copy."
     )
+
+
+def in_points(difference: Sequence[float], *, verdict: bool = False) -> str:
+    """Write a difference of two accuracies and its interval in percentage points.
+
+    Parameters
+    ----------
+    difference : sequence of float [shape=(3,)]
+        The difference, and the lower and upper end of its 95 % interval, as from
+        `gtzan_mfcc.metrics.paired_interval`.
+    verdict : bool
+        Say whether the difference is significant, that is whether the interval excludes
+        zero.
+
+    Returns
+    -------
+    text : str
+
+    See Also
+    --------
+    Notebook ``6_leakage`` introduces this helper.
+
+    Examples
+    --------
+    >>> in_points((0.017, -0.002, 0.036))
+    '+1.7 (-0.2 to +3.6)'
+    >>> in_points((0.03, 0.01, 0.05), verdict=True)
+    '+3.0 (+1.0 to +5.0) points, significant'
+    """
+    # The sum makes 0.0 of -0.0.
+    points = [round(100 * each, 1) + 0.0 for each in difference]
+    text = "{:+.1f} ({:+.1f} to {:+.1f})".format(*points)
+    if not verdict:
+        return text
+    _, low, high = difference
+    significant = "significant" if low > 0 or high < 0 else "not significant"
+    return f"{text} points, {significant}"
 
 
 def record(

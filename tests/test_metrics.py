@@ -80,6 +80,17 @@ def test_predictions_are_joined_in_the_order_given():
         metrics.concatenate([first, without_fold])
 
 
+def test_a_copy_can_be_selected_or_be_a_track_of_its_own():
+    predictions = predict([1, 0, 1], [*"aab"], [None, None, "Queen"])
+    predictions.table["augmentation"] = ["original", "noise", "original"]
+    predictions.table["replica_of"] = [None, None, "a"]
+    assert predictions.select_copies(["noise"]).correct.tolist() == [False]
+    table = predictions.per_copy().table
+    assert table["track"].to_list() == ["a, original", "a, noise", "b, original"]
+    assert table["artist"].to_list() == ["Queen"] * 3
+    assert predictions.table["track"].to_list() == [*"aab"]
+
+
 def test_a_track_gets_the_genre_of_the_highest_mean_probability():
     table = pd.DataFrame({"track": [*"babb"]}, index=[7, 3, 9, 1])
     table["genre"] = ["rock", "jazz", "rock", "rock"]

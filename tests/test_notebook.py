@@ -61,6 +61,13 @@ def test_the_banner_is_loud_for_the_toy_corpus_only():
     assert notebook.banner("GTZAN").data == "**Corpus: GTZAN.**"
 
 
+def test_a_difference_is_significant_if_its_interval_excludes_zero():
+    assert notebook.in_points((-0.0001, -0.02, 0.0)) == "+0.0 (-2.0 to +0.0)"
+    for low, high, verdict in (-0.3, -0.1, ""), (-0.3, 0, "not "), (0, 0.3, "not "):
+        text = notebook.in_points((-0.2, low, high), verdict=True)
+        assert text.endswith(f" points, {verdict}significant")
+
+
 def test_results_are_recorded_with_what_they_were_made_with(project):
     about = {"corpus": "GTZAN", "split": "track", "seed": 3}
     notebook.record("cnn", **about, accuracy=0.1)
