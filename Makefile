@@ -166,15 +166,19 @@ build/notebooks/%.html: build/notebooks/%.ipynb notebooks/pages.py
 $(IN_PLACE): in-place/%: notebooks/%.ipynb .venv/installed
 	@$(call RUN,notebooks)
 
-# Notebook 5 reads what notebook 4 has trained.
+# Notebook 5 reads what notebook 4 has trained. Notebook 9 needs copies that notebook 7 makes, too, so
+# it starts later if both run.
 build/notebooks/5_evaluation.ipynb: build/notebooks/4_cnn_training.ipynb
 in-place/5_evaluation: $(filter in-place/4_cnn_training,$(IN_PLACE))
+build/notebooks/9_model_card.ipynb: | $(filter build/notebooks/7_robustness.ipynb,$(RESULTS))
+in-place/9_model_card: | $(filter in-place/7_robustness,$(IN_PLACE))
 
 # This file lists the corpus. It is written only if the list changes, and then all notebooks run.
 build/corpus: .venv/installed FORCE
 	@$(BIN)/python -c "from gtzan_mfcc import dataset; corpus = dataset.find_corpus(); \
 	  files = [*corpus.rglob('*'), *corpus.parent.glob('*.csv'), \
-	    *corpus.parent.glob('clips/*/*')] if corpus else []; \
+	    *(file for beside in ('clips', 'rerecorded', 'outside') \
+      for file in corpus.parent.glob(f'{beside}/**/*'))] if corpus else []; \
 	  print(corpus, *sorted((str(file), file.lstat().st_mtime_ns) for file in files))" > $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 

@@ -28,16 +28,8 @@ from gtzan_mfcc.features import _hann_window
 STUDY = ("random_gain", "white_noise", "pitch_scale")
 """Names of the study's three augmentations, in the order of the copies."""
 
-ROBUST = (
-    "resample",
-    "mp3",
-    "coloured_noise",
-    "white_noise",
-    "rerecord",
-    "rerecord_2",
-    "cut to 2 s",
-)
-"""Names of the augmentations for the model of the package; see notebook 7."""
+ROBUST = ("resample", "mp3", "coloured_noise", "cut to 2 s")
+"""Names of the augmentations for the model of the package; see notebooks 7 and 9."""
 
 Seed = int | list[int] | np.random.Generator  # an argument of numpy.random.default_rng
 Range = tuple[float, float]  # between which a value is drawn

@@ -21,8 +21,9 @@ QUICK = {
     "6_leakage": {"epochs": 1, "mlp_epochs": 1, "ann_epochs": 1},
     "7_robustness": {"epochs": 1, "mlp_epochs": 2, "tracks_per_genre": 5},
     "8_your_own_music": {"epochs": 1},
+    "9_model_card": {"epochs": 1, "mlp_epochs": 2, "tracks_per_genre": 5},
 }
-WITH_ARTISTS = {"6_leakage", "7_robustness"}
+WITH_ARTISTS = {"6_leakage", "7_robustness", "9_model_card"}
 NEEDS = {"5_evaluation": "4_cnn_training"}
 
 by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -50,7 +51,7 @@ def execute(name, work, corpus):
 
 
 def test_no_notebook_is_missing():
-    assert [path.stem[:2] for path in NOTEBOOKS] == [f"{k}_" for k in range(1, 9)]
+    assert [path.stem[:2] for path in NOTEBOOKS] == [f"{k}_" for k in range(1, 10)]
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +67,9 @@ def run(tmp_path_factory):
     small = toy.make_corpus(work / "toy", tracks_per_genre=2)
     # With artists and parts enough to keep apart.
     with_artists = toy.make_corpus(work / "gtzan" / "genres", tracks_per_genre=5)
-    clips = work / "gtzan" / "clips"
-    with FileLock(work / "clips.lock"):
-        if not clips.exists():
-            _make_clips(clips)
+    with FileLock(work / "beside.lock"):
+        if not (work / "gtzan" / "clips").exists():
+            _make_folders_beside(work / "gtzan")
 
     def run_once(name):
         if name in NEEDS:
@@ -84,11 +84,23 @@ def run(tmp_path_factory):
     return run_once
 
 
-def _make_clips(folder):
-    for genre, number in itertools.product(("bells", "waltz"), range(60, 64)):
-        (folder / genre).mkdir(parents=True, exist_ok=True)
-        y = toy.make_track(genre, number, seconds=2.5)
-        soundfile.write(folder / genre / f"{genre}.{number:05}.wav", y, 22_050)
+def _make_folders_beside(parent):
+    """Make clips, pieces that were recorded again, and songs outside the corpus."""
+    rows = ["file,artist,title"]
+    for genre, number in itertools.product(("bells", "waltz"), range(4)):
+        for folder in ("rerecorded", "outside", "clips"):
+            (parent / folder / genre).mkdir(parents=True, exist_ok=True)
+        place = f"{genre}/{genre}.{number:05}"
+        piece = toy.make_track(genre, number)[: 7 * 22_050] / 4
+        soundfile.write(parent / "rerecorded" / f"{place}.0.wav", piece, 22_050)
+        song = toy.make_track(genre, 70 + number, seconds=7)
+        soundfile.write(parent / "outside" / genre / f"{number}.wav", song, 22_050)
+        rows.append(f"{genre}/{number}.wav,Band {number % 2},")
+        clip = toy.make_track(genre, 60 + number, seconds=2.5)
+        soundfile.write(
+            parent / "clips" / f"{genre}/{genre}.{60 + number:05}.wav", clip, 22_050
+        )
+    (parent / "outside" / "songs.csv").write_text("\n".join(rows))
 
 
 @pytest.mark.parametrize("path", map(side_by_side, NOTEBOOKS))
