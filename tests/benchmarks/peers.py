@@ -40,6 +40,13 @@ CLASSIFIERS = {
         StandardScaler(), LogisticRegression(max_iter=5000)
     ),
     "SVM": make_pipeline(StandardScaler(), SVC(C=10)),
+    "study's ANN": partial(  # as in notebook 6
+        training.fit_network,
+        network=models.ann,
+        standardise=True,
+        epochs=100,
+        learning_rate=2e-3,
+    ),
 }
 PAIRS = [
     ("SVM, musicnn MSD", "SVM, musicnn MTT"),
