@@ -40,7 +40,7 @@ CLASSIFIERS = {
         StandardScaler(), LogisticRegression(max_iter=5000)
     ),
     "SVM": make_pipeline(StandardScaler(), SVC(C=10)),
-    "study's ANN": partial(  # as in notebook 6
+    "study's ANN": partial(  # for 100 of its 350 epochs
         training.fit_network,
         network=models.ann,
         standardise=True,
