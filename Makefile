@@ -177,8 +177,8 @@ in-place/9_model_card: | $(filter in-place/7_robustness,$(IN_PLACE))
 build/corpus: .venv/installed FORCE
 	@$(BIN)/python -c "from gtzan_mfcc import dataset; corpus = dataset.find_corpus(); \
 	  files = [*corpus.rglob('*'), *corpus.parent.glob('*.csv'), \
-	    *(file for beside in ('clips', 'rerecorded', 'outside') \
-      for file in corpus.parent.glob(f'{beside}/**/*'))] if corpus else []; \
+	    *corpus.parent.glob('clips/**/*'), *corpus.parent.glob('rerecorded/**/*'), \
+	    *corpus.parent.glob('outside/**/*')] if corpus else []; \
 	  print(corpus, *sorted((str(file), file.lstat().st_mtime_ns) for file in files))" > $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
