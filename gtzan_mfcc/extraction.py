@@ -22,6 +22,7 @@ __all__ = [
     "CacheError",
     "Segments",
     "clear_cache",
+    "concatenate",
     "extract_features",
     "extract_mfcc",
 ]
@@ -150,6 +151,45 @@ class Segments:
         subset = self.select(self.table["genre"].isin(genres))
         subset.table["genre"] = subset.table["genre"].cat.remove_unused_categories()
         return subset
+
+
+def concatenate(segments: Sequence[Segments]) -> Segments:
+    """Join segments, such as those of two folders.
+
+    Parameters
+    ----------
+    segments : sequence of Segments
+        At least one; with rows of the same shape, and the same settings.
+
+    Returns
+    -------
+    joined : Segments
+        All rows, in the order given, with all genres; ``x`` is in memory.
+
+    Raises
+    ------
+    ValueError
+        If the settings or the shapes of the rows differ.
+
+    See Also
+    --------
+    Notebook ``7_robustness`` introduces this helper.
+
+    Examples
+    --------
+    >>> blues = Segments(np.zeros((2, 5)), pd.DataFrame({"track": ["a", "b"]}))
+    >>> len(concatenate([blues, blues]))
+    4
+    """
+    settings = segments[0].settings
+    if any(each.settings != settings for each in segments):
+        raise ValueError("the segments have MFCCs of different settings.")
+    return Segments(
+        np.concatenate([each.x for each in segments]),
+        pd.concat([each.table for each in segments]),
+        pd.concat([each.left_out for each in segments], ignore_index=True),
+        settings,
+    )
 
 
 @fill_in(parallel=_PARALLEL)

@@ -248,6 +248,19 @@ def test_a_table_of_ones_own_needs_only_the_names_of_the_tracks(segments):
     assert segments in [segments]
 
 
+def test_concatenate_joins_rows_genres_and_what_was_left_out(segments):
+    lost = pd.DataFrame({"track": ["d"], "path": ["d.wav"], "reason": ["empty"]})
+    table = pd.DataFrame({"track": ["e"], "genre": ["w"]})
+    joined = extraction.concatenate([segments, Segments(np.ones((1, 2)), table, lost)])
+    assert joined.x.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [1, 1]]
+    assert joined.genres == ["w", "x", "y", "z"]
+    assert joined.labels.tolist() == [2, 2, 1, 3, 0]
+    pd.testing.assert_frame_equal(joined.left_out, lost)
+    other = Segments(segments.x, segments.table, settings=features.STUDY)
+    with pytest.raises(ValueError, match="different settings"):
+        extraction.concatenate([segments, other])
+
+
 def test_select_keeps_rows_together_and_all_genres(segments):
     mask = segments.table["track"] == "a"
     for rows in (mask, mask.to_numpy(), mask.to_list(), [0, 1]):
