@@ -5,6 +5,7 @@ Figures and results go to the folder ``SNAPSHOTS_DIR``, by default ``build/snaps
 repository.
 """
 
+import io
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import ipywidgets
 import numpy as np
+import soundfile
 from IPython import get_ipython
 from IPython.display import Audio, Markdown
 from matplotlib.axes import Axes
@@ -294,19 +296,27 @@ def record(
     return entry
 
 
-def player(y: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Audio | Markdown:
-    """Show a player for a signal; all sounds are played at the same loudness.
+def player(
+    y: np.ndarray,
+    sample_rate: int = SAMPLE_RATE,
+    *,
+    stand_in: np.ndarray | None = None,
+) -> Audio | Markdown:
+    """Show a player for a signal, as MP3; all sounds have the same maximum.
 
     A player stores its sound in the notebook, and no licence allows copies of GTZAN's
-    sound. So if ``SNAPSHOTS_DIR`` is set, as for the notebooks in the repository, a
-    line of text replaces the player.
+    sound. So if ``SNAPSHOTS_DIR`` is set, as for the notebooks in the repository, the
+    player has another sound, or a line of text replaces it.
 
     Parameters
     ----------
     y : np.ndarray [shape=(n,)]
         The signal.
     sample_rate : int
-        Its sample rate in Hz.
+        Its sample rate in Hz, one of MP3's; see `gtzan_mfcc.augmentation.mp3`.
+    stand_in : np.ndarray [shape=(n,)], optional
+        A sound that may be copied, to play if ``SNAPSHOTS_DIR`` is set, such as a track
+        of the toy corpus.
 
     Returns
     -------
@@ -321,10 +331,61 @@ def player(y: np.ndarray, sample_rate: int = SAMPLE_RATE) -> Audio | Markdown:
     >>> sound = player(np.sin(0.05 * np.arange(22_050)))
     """
     if os.environ.get("SNAPSHOTS_DIR"):
-        return Markdown(
-            "*Run this cell to hear the sound; the notebook does not keep it.*"
-        )
-    return Audio(y, rate=sample_rate)
+        if stand_in is None:
+            return Markdown(
+                "*Run this cell to hear the sound; the notebook does not keep it.*"
+            )
+        y = stand_in
+    file = io.BytesIO()
+    loudest = max(np.abs(y).max(), np.finfo(np.float32).tiny)
+    soundfile.write(file, 0.9 * y / loudest, sample_rate, format="MP3")
+    sound = Audio(file.getvalue())
+    sound.mimetype = "audio/mpeg"
+    return sound
+
+
+def check(result: object, expected: object, *, tolerance: float = 0.01) -> Markdown:
+    """Tell the reader of a notebook whether the result of an exercise is correct.
+
+    Parameters
+    ----------
+    result : array_like or None
+        What the reader has computed; None as long as there is nothing.
+    expected : array_like
+        What should come out, of the same shape.
+    tolerance : float
+        Largest difference that counts as equal.
+
+    Returns
+    -------
+    verdict : IPython.display.Markdown
+
+    See Also
+    --------
+    Notebook ``1_features_ann`` introduces this helper.
+
+    Examples
+    --------
+    >>> check(None, 4.5).data
+    '*No result yet: put it in place of None, and run this cell again.*'
+    >>> check(4.5, 4.5).data
+    '**Your result agrees.**'
+    >>> check([1, 2, 4], [1, 2, 3]).data
+    '**Not yet:** the largest difference from the expected result is 1.'
+    """
+    if result is None:
+        text = "*No result yet: put it in place of None, and run this cell again.*"
+    elif np.shape(result) != np.shape(expected):
+        text = f"**Not yet:** shape {np.shape(result)}, expected {np.shape(expected)}."
+    else:
+        difference = np.abs(np.subtract(result, expected)).max()
+        text = "**Your result agrees.**"
+        if not difference <= tolerance:  # also if it is NaN
+            text = (
+                "**Not yet:** the largest difference from the expected result is "
+                f"{difference:.3g}."
+            )
+    return Markdown(text)
 
 
 def interact(function: Callable, **controls: ipywidgets.ValueWidget) -> None:

@@ -173,9 +173,9 @@ def mfcc(
 ) -> Axes:
     """Draw MFCCs over time (s), from the first coefficient at the bottom to the last.
 
-    The first two coefficients are much larger than the others. To show the others, set
-    `limits` to their range. The colour bar then has arrows at its ends, because some
-    values are beyond it.
+    White is zero, purple is positive and orange is negative. The first two coefficients
+    are much larger than the others. To show the others, set `limits` to their range.
+    The colour bar then has arrows at its ends, because some values are beyond it.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def mfcc(
         The sample rate and ``hop_length`` of the MFCCs.
     limits : sequence of two float, optional
         Lowest and highest value of the colour scale; use the same limits to compare
-        figures. By default the lowest and highest coefficient.
+        figures. By default it ends at the largest magnitude on both sides of zero.
     ax : matplotlib Axes, optional
         Where to draw; a new one by default.
 
@@ -209,9 +209,13 @@ def mfcc(
     frames, n_mfcc = coefficients.shape
     seconds = np.arange(frames + 1) * settings.hop_length / settings.sample_rate
     numbers = np.arange(n_mfcc + 1) + 0.5
-    mesh = ax.pcolormesh(seconds, numbers, coefficients.T, cmap=LEVEL_MAP, clim=limits)
     ends = "neither" if limits is None else "both"
-    ax.figure.colorbar(mesh, ax=ax, label="value", pad=0.02, extend=ends)
+    if limits is None:
+        reach = np.nanmax(np.abs(coefficients))
+        limits = (-reach, reach)
+    style = {"cmap": DIFFERENCE_MAP, "clim": limits}
+    mesh = ax.pcolormesh(seconds, numbers, coefficients.T, **style)
+    ax.figure.colorbar(mesh, ax=ax, label="coefficient (dB)", pad=0.02, extend=ends)
     ax.set(xlabel="time (s)", ylabel="MFCC number")
     ax.set_yticks(range(1, n_mfcc + 1, max(2, n_mfcc // 7)))
     return ax
@@ -227,6 +231,7 @@ def learning_curves(
     """Draw loss and accuracy by epoch, next to each other.
 
     The curves are those of the training set and, if there is one, the validation set.
+    The accuracy is on a scale from 0 to 1, so that figures can be compared.
 
     Parameters
     ----------
@@ -263,11 +268,13 @@ def learning_curves(
         if "val_loss" in history:
             ax.plot(history[f"val_{metric}"], "--", color=color, label="validation")
             best = history["val_loss"].idxmin()
-            label = f"least validation loss ({best})"
+            label = f"lowest validation loss ({best})"
             ax.axvline(best, color="0.6", linestyle=":", label=label)
         ax.set(xlabel="epoch", ylabel=metric)
         ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.legend()
+    loss.set_ylim(0, None)
+    accuracy.set_ylim(0, 1)
+    accuracy.legend(loc="lower right")
     if title is not None:
         ax.figure.suptitle(title)
     return accuracy
@@ -310,7 +317,7 @@ def confusion_matrix(
     shares = shares.fillna(0)  # a genre without rows
     scale = max(1, len(confusion) / 13)
     ax = _axes(ax, (8 * scale, 6.5 * scale))
-    _heatmap(ax, shares, confusion, label="share of the true genre")
+    _heatmap(ax, shares, confusion, label="colour: share of the true genre")
     ax.tick_params(axis="x", rotation=45)
     ax.set_xlabel(confusion.columns.name or "predicted genre")
     ax.set_ylabel(confusion.index.name or "true genre")
@@ -349,9 +356,7 @@ def genre_report(report: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = _axes(ax, (6.5, max(6, 0.3 * len(report))))
     names = [f"{name}  ({row['support']:,.0f})" for name, row in report.iterrows()]
     scores = report[["precision", "recall", "f1-score"]].set_axis(names)
-    # With a scale from 0 to 1, high scores would all look the same.
-    lowest = min(0.9, np.floor(10 * scores.min(axis=None)) / 10)
-    _heatmap(ax, scores, scores, label="score", lowest=lowest)
+    _heatmap(ax, scores, scores, label="score")
     if list(report.index[-2:]) == ["macro avg", "weighted avg"]:
         ax.axhline(len(report) - 2, color="0.3", linewidth=1.5)
     ax.set_ylabel("genre  (number tested)")
@@ -480,7 +485,9 @@ def genre_over_time(
     edges = [times["start"].iloc[0], *between, times["end"].iloc[-1]]
     rows = np.arange(table.shape[1] + 1) - 0.5
     mesh = ax.pcolormesh(edges, rows, table.T, cmap=COUNT_MAP, vmin=0, vmax=1)
-    ax.plot(middle, table.to_numpy().argmax(axis=1), "o", color="black", markersize=3)
+    likeliest = table.to_numpy().argmax(axis=1)
+    dots = {"color": "white", "markeredgecolor": "black", "markersize": 4}
+    ax.plot(middle, likeliest, "o", **dots)
     _name_ticks(ax.yaxis, table.columns)
     ax.set(xlabel="time (s)", ylabel="genre")
     ax.invert_yaxis()
@@ -540,12 +547,12 @@ def _axes(ax, figsize):
     return ax
 
 
-def _heatmap(ax, shares, numbers, *, label, lowest=0):
-    """Draw a table of shares as colours from `lowest` to 1, with numbers on them."""
+def _heatmap(ax, shares, numbers, *, label):
+    """Draw a table of shares as colours from 0 to 1, with numbers on them."""
     is_count = numbers.to_numpy().dtype.kind in "iu"
     sns.heatmap(
         shares,
-        vmin=lowest,
+        vmin=0,
         vmax=1,
         cmap=COUNT_MAP,
         annot=numbers,

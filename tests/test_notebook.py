@@ -1,5 +1,6 @@
 """Helpers of the notebooks."""
 
+import io
 import json
 import subprocess
 import sys
@@ -8,7 +9,8 @@ from types import SimpleNamespace
 import ipywidgets
 import numpy as np
 import pytest
-from IPython.display import Audio, Markdown
+import soundfile
+from IPython.display import Markdown
 
 from gtzan_mfcc import dataset, notebook, toy
 
@@ -108,13 +110,40 @@ for k in range(20):
     assert len(json.loads(text)) == 40
 
 
-def test_a_player_plays_unless_the_notebook_is_to_be_committed(monkeypatch):
-    y = np.sin(np.arange(800))
-    player = notebook.player(y, sample_rate=8000)
-    assert isinstance(player, Audio)
-    assert player.data[24:28] == (8000).to_bytes(4, "little")
+def heard(player):
+    assert "audio/mpeg" in player._repr_html_()
+    return soundfile.read(io.BytesIO(player.data))
+
+
+@pytest.mark.parametrize("amplitude", [1e-6, 1, 50])
+def test_a_player_plays_all_sounds_at_one_level(amplitude):
+    y = amplitude * np.sin(0.3 * np.arange(16_000))
+    sound, sample_rate = heard(notebook.player(y, sample_rate=8000))
+    assert sample_rate == 8000
+    assert np.abs(sound[4000:-4000]).max() == pytest.approx(0.9, abs=0.05)
+
+
+def test_a_notebook_to_be_committed_has_no_sound_but_the_one_that_may_be(monkeypatch):
     monkeypatch.setenv("SNAPSHOTS_DIR", "snapshots")
+    y = np.sin(np.arange(8000))
     assert isinstance(notebook.player(y), Markdown)
+    sound, _ = heard(notebook.player(y, stand_in=np.zeros(8000)))
+    assert not sound.any()
+
+
+@pytest.mark.parametrize(
+    ("result", "verdict"),
+    [
+        (None, "No result yet"),
+        ([1, 2.001], "Your result agrees"),
+        ([1, 2.1], "difference from the expected result is 0.1"),
+        ([1, np.nan], "Not yet"),
+        ([1, 2, 3], r"shape (3,), expected (2,)"),
+        (1, r"shape (), expected (2,)"),
+    ],
+)
+def test_the_result_of_an_exercise_is_checked(result, verdict):
+    assert verdict in notebook.check(result, [1, 2]).data
 
 
 @pytest.mark.parametrize(

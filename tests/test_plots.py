@@ -101,6 +101,11 @@ def test_mfccs_are_drawn_over_the_time_of_their_settings_in_the_limits_given():
     assert mesh.get_clim() == (-5, 5)
 
 
+def test_the_colours_of_mfccs_are_as_far_on_both_sides_of_zero():
+    mesh = plots.mfcc(np.array([[1.0, -7.0], [np.nan, 3.0]])).collections[0]
+    assert mesh.get_clim() == (-7, 7)
+
+
 @pytest.mark.parametrize(
     ("frequency", "label", "bins"),
     [
@@ -143,7 +148,8 @@ def test_learning_curves_show_both_sets_and_the_best_epoch_on_axes_given():
     assert training.get_ydata().tolist() == [0.2, 0.4, 0.5]
     assert validation.get_ydata().tolist() == [0.1, 0.2, 0.3]
     assert best.get_xdata() == [1, 1]
-    assert best.get_label() == "least validation loss (1)"
+    assert best.get_label() == "lowest validation loss (1)"
+    assert ax.get_ylim() == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +172,7 @@ def test_a_report_has_the_number_of_each_genre_and_a_line_before_the_means():
     assert texts(ax.get_yticklabels()) == names
     assert texts(ax.texts)[:3] == ["1.00", "0.33", "0.50"]
     assert ax.lines[0].get_ydata() == [1, 1]
+    assert ax.collections[0].get_clim() == (0, 1)
 
 
 @pytest.mark.parametrize("name", ["$5 \\& 10$", 7])
