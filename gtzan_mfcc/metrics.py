@@ -170,6 +170,38 @@ def concatenate(predictions: Sequence[Predictions]) -> Predictions:
     )
 
 
+def on_common_tracks(
+    predictions: Predictions, other: Predictions
+) -> tuple[Predictions, Predictions]:
+    """Select the tracks that both models were tested on, for `paired_interval`.
+
+    Parameters
+    ----------
+    predictions, other : Predictions
+        Such as those of two splits, of which one cannot test all tracks.
+
+    Returns
+    -------
+    predictions, other : Predictions
+        The rows of the tracks that are in both.
+
+    See Also
+    --------
+    Notebook ``6_leakage`` introduces this helper.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"track": ["a", "b"], "genre": ["jazz", "jazz"]})
+    >>> both = Predictions(table, pd.DataFrame({"jazz": [0.8, 0.6]}))
+    >>> len(on_common_tracks(both, both.select([1]))[0])
+    1
+    """
+    return (
+        predictions.select(predictions.table["track"].isin(other.table["track"])),
+        other.select(other.table["track"].isin(predictions.table["track"])),
+    )
+
+
 def _as_indices(true, predicted, genres):
     """Return the genres, and the labels as indices into them."""
     true = list(true)

@@ -234,6 +234,14 @@ def test_models_tested_on_other_tracks_or_genres_are_not_compared():
             metrics.paired_interval(model, other)
 
 
+def test_tracks_that_only_one_of_two_models_was_tested_on_are_left_out():
+    model = predict([1, 1, 0, 1], tracks=[*"aabc"])
+    other = predict([1, 0, 0], tracks=[*"bcd"])
+    two = metrics.on_common_tracks(model, other)
+    assert [each.table["track"].tolist() for each in two] == [["b", "c"]] * 2
+    assert metrics.paired_interval(*two)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("n_artists", "significant"), [(1, False), (5, False), (6, True)]
 )
