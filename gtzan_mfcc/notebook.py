@@ -16,8 +16,10 @@ import ipywidgets
 import numpy as np
 import soundfile
 from IPython import get_ipython
+from IPython.core.pylabtools import print_figure
 from IPython.display import Audio, Markdown
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from gtzan_mfcc import dataset, plots, toy
 from gtzan_mfcc._util import UserError, locked, package_versions, temporary
@@ -29,10 +31,11 @@ _PACKAGES = (
 
 
 def start() -> None:
-    """Prepare a notebook: set the theme of the figures, and shorten errors.
+    """Prepare a notebook: the theme and alternative texts of figures, and short errors.
 
     An error of this package says what to do, so a notebook shows it in one line. All
-    other errors keep their traceback.
+    other errors keep their traceback. The alternative text of a figure, for readers who
+    do not see it, has its titles and the labels of its axes.
 
     See Also
     --------
@@ -45,6 +48,11 @@ def start() -> None:
     plots.set_theme()
     # IPython calls this method in place of its own formatter.
     UserError._render_traceback_ = lambda error: [f"{type(error).__name__}: {error}"]
+    shell = get_ipython()
+    if hasattr(shell, "kernel"):
+        # First, because the backend of the notebooks sets a formatter of its own.
+        shell.enable_matplotlib("inline")
+        shell.display_formatter.formatters["image/png"].for_type(Figure, _picture)
 
 
 def build_dir() -> Path:
@@ -418,6 +426,15 @@ def interact(function: Callable, **controls: ipywidgets.ValueWidget) -> None:
         ipywidgets.interact(function, **controls)
     else:
         function(**{name: control.value for name, control in controls.items()})
+
+
+def _picture(figure):
+    """Return a figure as PNG, and its alternative text."""
+    texts = [figure.get_suptitle()]
+    for ax in figure.axes:
+        texts += [ax.get_title(), ax.get_xlabel(), ax.get_ylabel()]
+    shown = dict.fromkeys(" ".join(text.split()) for text in texts if text)
+    return print_figure(figure, base64=True), {"alt": f"Figure: {'; '.join(shown)}"}
 
 
 def _snapshots_dir():
