@@ -6,13 +6,15 @@ import os
 import re
 
 import nbformat
+import numpy as np
 import papermill
 import pytest
 import soundfile
 from filelock import FileLock
+from sklearn.preprocessing import StandardScaler
 
 from conftest import PROJECT
-from gtzan_mfcc import toy
+from gtzan_mfcc import models, toy
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 QUICK = {
@@ -203,6 +205,27 @@ def test_links_of_a_notebook_lead_to_its_neighbours_and_to_files(path):
             assert f"]({neighbour.name})" in cells[-1].source
     for link in re.findall(r"\]\((?!http)([^)#]+)", _prose(path)):
         assert (path.parent / link).exists(), link
+
+
+def ann():
+    """Give what the lines of the ANN need, and the same network from the package."""
+    x = np.random.default_rng(0).normal(size=(9, 57))
+    scaler = StandardScaler().fit(x)
+    given = {"scaler": scaler, "names": range(57), "genres": range(10), "seed": 3}
+    return given, models.ann(mean=scaler.mean_, variance=scaler.var_, seed=3)
+
+
+@pytest.mark.parametrize(("stem", "network"), [("1_features_ann", ann)])
+def test_the_network_on_the_page_is_that_of_the_package(stem, network):
+    given, expected = network()
+    cells = _cells(PROJECT / "notebooks" / f"{stem}.ipynb")
+    [lines] = [cell.source for cell in cells if "keras.Sequential(" in cell.source]
+    exec(lines, given)
+    model = given["model"]
+    for layer, other in zip(model.layers, expected.layers, strict=True):
+        assert layer.get_config() | {"name": ""} == other.get_config() | {"name": ""}
+    for weights, others in zip(model.weights, expected.weights, strict=True):
+        np.testing.assert_array_equal(weights, others)
 
 
 def _cells(path):
