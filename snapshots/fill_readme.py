@@ -16,26 +16,26 @@ DIFFERENCES = ("difference", "gain", "minus", "recordings", "artists")
 
 TABLES = {
     "results": [
-        "model | GTZAN | split | accuracy here | balanced | published | source",
-        "ANN, 57 features | {ann_features[corpus]} | segments at random | {ann_features[validation]} |  | 90 to 92 % | [1](notebooks/1_features_ann.ipynb)",
-        "CNN, 13 MFCCs | {cnn_no_augmentation_seeds[corpus]} | segments at random | {cnn_no_augmentation_seeds[validation_mean]} ({cnn_no_augmentation_seeds[validation_least_and_greatest]}) |  | 69 % | [4](notebooks/4_cnn_training.ipynb)",
-        "CNN with copies | {cnn_augmented_seeds[corpus]} | segments at random | {cnn_augmented_seeds[validation_mean]} ({cnn_augmented_seeds[validation_least_and_greatest]}) |  | 94.19 % | [4](notebooks/4_cnn_training.ipynb)",
-        "CNN, 13 MFCCs | {card_cnn_artist[corpus]} | artists apart | {card_cnn_artist[track]} | {card_cnn_artist[balanced_accuracy]} |  | [6](notebooks/6_leakage.ipynb)",
-        "SVM, 13 MFCCs | {card_svm_artist[corpus]} | artists apart | {card_svm_artist[track]} | {card_svm_artist[balanced_accuracy]} |  | [6](notebooks/6_leakage.ipynb)",
-        "MLP, 20 MFCCs | {card_mlp_artist[corpus]} | artists apart | {card_mlp_artist[track]} | {card_mlp_artist[balanced_accuracy]} |  | [6](notebooks/6_leakage.ipynb)",
-        "SVM, features of musicnn (MSD) | {peers_svm_musicnn_msd[corpus]} | artists apart | {peers_svm_musicnn_msd[track]} | {peers_svm_musicnn_msd[balanced_accuracy]} |  | [6](notebooks/6_leakage.ipynb)",
-        "always the most frequent genre | {card_cnn_artist[corpus]} | artists apart | {card_cnn_artist[majority]} | |  | [6](notebooks/6_leakage.ipynb)",
-        "ANN, 57 features | {features_studys_ann_artist[corpus]} | artists apart | {features_studys_ann_artist[track]} | {features_studys_ann_artist[balanced_accuracy]} |  | [6](notebooks/6_leakage.ipynb)",
-        "ANN, 57 features | {features_studys_ann_fault_filtered[corpus]} | fault filtered | {features_studys_ann_fault_filtered[track]} | {features_studys_ann_fault_filtered[balanced_accuracy]} |  | [6](notebooks/6_leakage.ipynb)",
+        "model | GTZAN | split | accuracy here | balanced | published | notebook or source",
+        "ANN, 57 features | {ann_features[corpus]} | segments at random | {ann_features[validation]} |  | 90 to 92 % | 1",
+        "CNN, 13 MFCCs | {cnn_no_augmentation_seeds[corpus]} | segments at random | {cnn_no_augmentation_seeds[validation_mean]} ({cnn_no_augmentation_seeds[validation_least_and_greatest]}) |  | 69 % | 4",
+        "CNN, augmented copies | {cnn_augmented_seeds[corpus]} | segments at random | {cnn_augmented_seeds[validation_mean]} ({cnn_augmented_seeds[validation_least_and_greatest]}) |  | 94.19 % | 4",
+        "CNN, 13 MFCCs | {card_cnn_artist[corpus]} | artist-disjoint | {card_cnn_artist[track]} | {card_cnn_artist[balanced_accuracy]} |  | 6",
+        "SVM, 13 MFCCs | {card_svm_artist[corpus]} | artist-disjoint | {card_svm_artist[track]} | {card_svm_artist[balanced_accuracy]} |  | 6",
+        "MLP, 20 MFCCs | {card_mlp_artist[corpus]} | artist-disjoint | {card_mlp_artist[track]} | {card_mlp_artist[balanced_accuracy]} |  | 6",
+        "SVM, features of musicnn (MSD) | {peers_svm_musicnn_msd[corpus]} | artist-disjoint | {peers_svm_musicnn_msd[track]} | {peers_svm_musicnn_msd[balanced_accuracy]} |  | A",
+        "always the most frequent genre | {card_cnn_artist[corpus]} | artist-disjoint | {card_cnn_artist[majority]} | |  | 6",
+        "ANN, 57 features | {features_studys_ann_artist[corpus]} | artist-disjoint | {features_studys_ann_artist[track]} | {features_studys_ann_artist[balanced_accuracy]} |  | A",
+        "ANN, 57 features | {features_studys_ann_fault_filtered[corpus]} | fault filtered | {features_studys_ann_fault_filtered[track]} | {features_studys_ann_fault_filtered[balanced_accuracy]} |  | A",
         "SVM, MFCCs | 1,000 tracks | fault filtered |  |  | 53.4 % | [arXiv](https://arxiv.org/abs/1805.00237)",
         "SVM, VGGish | 1,000 tracks | fault filtered |  |  | 77.6 % | [repository](https://github.com/jordipons/sklearn-audio-transfer-learning)",
-        "the model of the package | {outside_mlp_robust[corpus]} | songs outside | {outside_mlp_robust[track]} | {outside_mlp_robust[balanced_accuracy]} |  | [9](notebooks/9_model_card.ipynb)",
+        "the model of the package | {outside_mlp_robust[corpus]} | songs outside GTZAN | {outside_mlp_robust[track]} | {outside_mlp_robust[balanced_accuracy]} |  | 9",
     ],
     "speed": [
         "`extract_mfcc` and `predict` | on GTZAN",
         "speed relative to the study's code | {extraction_ratio[speed_ratio]} times ({extraction_ratio[slowest_ratio]} to {extraction_ratio[fastest_ratio]})",
         "a track on one core; of that, decoding; Fourier transforms, resampling, random numbers | {extraction_floor[all_core_ms]} ms; {extraction_floor[decoding_core_ms]} ms; {extraction_floor[transforms_core_ms]} ms",
-        "memory, with 1,000 tracks (the same under new names), one file of an hour | {extraction_growth[peak_mb_at_1000]} MB, {extraction_long[hour_file_peak_mb]} MB",
+        "memory with 1,000 tracks; with a file of an hour | {extraction_growth[peak_mb_at_1000]} MB, {extraction_long[hour_file_peak_mb]} MB",
         "`predict`, a song of 3 min and a file of an hour | {prediction_benchmark[mp3_seconds]} s, {prediction_benchmark[hour_seconds]} s",
         "the command for a song of 3 min; the import of TensorFlow alone | {prediction_benchmark[command_seconds]} s; {prediction_benchmark[keras_seconds]} s",
         "`make snapshots` from nothing, and again | {snapshots_benchmark[from_nothing_minutes]} min, {snapshots_benchmark[again_minutes]} min",
@@ -82,23 +82,23 @@ TABLES = {
     "codec": [
         "MFCCs 1 to 13 of {codec[tracks]} tracks, {codec[formats]} | root mean square of the difference, in % of a standard deviation",
         "all coefficients | {codec[mfcc_error]}",
-        "the least and the most affected coefficient | {codec[least_and_greatest_error]}",
+        "the lowest and the highest of a coefficient | {codec[least_and_greatest_error]}",
     ],
     "splits": [
         "{card_cnn_artist[corpus]} | CNN, 13 MFCCs | SVM, 13 MFCCs | MLP, 20 MFCCs",
         "segments at random | {card_cnn_segment[track]} | {card_svm_segment[track]} | {card_mlp_segment[track]}",
         "tracks apart | {card_cnn_track[track]} | {card_svm_track[track]} | {card_mlp_track[track]}",
-        "artists apart | {card_cnn_artist[track]} | {card_svm_artist[track]} | {card_mlp_artist[track]}",
+        "artist-disjoint | {card_cnn_artist[track]} | {card_svm_artist[track]} | {card_mlp_artist[track]}",
         "fault filtered | {card_cnn_fault_filtered[track]} | {card_svm_fault_filtered[track]} | {card_mlp_fault_filtered[track]}",
-        "balanced accuracy, artists apart | {card_cnn_artist[balanced_accuracy]} | {card_svm_artist[balanced_accuracy]} | {card_mlp_artist[balanced_accuracy]}",
+        "balanced accuracy, artist-disjoint | {card_cnn_artist[balanced_accuracy]} | {card_svm_artist[balanced_accuracy]} | {card_mlp_artist[balanced_accuracy]}",
     ],
     "effects": [
         "in points, on the tracks that all three splits test | CNN, 13 MFCCs | SVM, 13 MFCCs | MLP, 20 MFCCs",
         "recordings in both sets (leakage): segments at random minus tracks apart | {leak_cnn[recordings]} ({leak_cnn[recordings_interval]}) | {leak_svm[recordings]} ({leak_svm[recordings_interval]}) | {leak_mlp[recordings]} ({leak_mlp[recordings_interval]})",
-        "artists in both sets (artist effect): tracks apart minus artists apart | {leak_cnn[artists]} ({leak_cnn[artists_interval]}) | {leak_svm[artists]} ({leak_svm[artists_interval]}) | {leak_mlp[artists]} ({leak_mlp[artists_interval]})",
+        "artists in both sets (artist effect): tracks apart minus artist-disjoint | {leak_cnn[artists]} ({leak_cnn[artists_interval]}) | {leak_svm[artists]} ({leak_svm[artists_interval]}) | {leak_mlp[artists]} ({leak_mlp[artists_interval]})",
     ],
     "alike": [
-        "artists apart, {alike_cnn_without_weights[corpus]} | accuracy by track | balanced",
+        "artist-disjoint, {alike_cnn_without_weights[corpus]} | accuracy by track | balanced",
         "CNN | {alike_cnn_without_weights[track]} | {alike_cnn_without_weights[balanced_accuracy]}",
         "CNN, genres of equal weight | {alike_cnn_with_weights[track]} | {alike_cnn_with_weights[balanced_accuracy]}",
         "CNN, genres of equal weight, standardised input | {alike_cnn_with_weights_standardised[track]} | {alike_cnn_with_weights_standardised[balanced_accuracy]}",
@@ -110,20 +110,20 @@ TABLES = {
         "MLP, genres of equal weight, one network | {alike_mlp_with_weights_one_network[track]} | {alike_mlp_with_weights_one_network[balanced_accuracy]}",
     ],
     "differences": [
-        "artists apart | difference in accuracy by track, in points",
+        "artist-disjoint | difference in accuracy by track, in points",
         "SVM minus CNN | {artist_svm_minus_cnn[difference]} ({artist_svm_minus_cnn[interval]})",
         "MLP minus CNN | {artist_mlp_minus_cnn[difference]} ({artist_mlp_minus_cnn[interval]})",
         "MLP minus SVM | {artist_mlp_minus_svm[difference]} ({artist_mlp_minus_svm[interval]})",
     ],
     "features": [
-        "all 1,000 tracks | tracks at random | artists apart | fault filtered | first minus second",
+        "all 1,000 tracks | tracks at random | artist-disjoint | fault filtered | first minus second",
         "ANN, 57 features | {features_studys_ann_segment[track]} | {features_studys_ann_artist[track]} | {features_studys_ann_fault_filtered[track]} | {features_studys_ann_leak[track]}",
         "SVM, 57 features | {features_svm_segment[track]} | {features_svm_artist[track]} | {features_svm_fault_filtered[track]} | {features_svm_leak[track]}",
         "logistic regression, 57 features | {features_logistic_regression_segment[track]} | {features_logistic_regression_artist[track]} | {features_logistic_regression_fault_filtered[track]} | {features_logistic_regression_leak[track]}",
-        "best of 24 settings on the validation part | {features_chosen_on_validation_part_segment[track]} | {features_chosen_on_validation_part_artist[track]} | {features_chosen_on_validation_part_fault_filtered[track]} | {features_chosen_on_validation_part_leak[track]}",
+        "best of 24 settings on the validation set | {features_chosen_on_validation_part_segment[track]} | {features_chosen_on_validation_part_artist[track]} | {features_chosen_on_validation_part_fault_filtered[track]} | {features_chosen_on_validation_part_leak[track]}",
     ],
     "peers": [
-        "{peers_svm[corpus]} | features trained on | artists apart | seeds | balanced | fault filtered | seconds",
+        "{peers_svm[corpus]} | features trained on | artist-disjoint | seeds | balanced | fault filtered | seconds",
         "SVM, 57 features |  | {peers_svm_57_features[track]} | {peers_svm_57_features[least_and_greatest]} | {peers_svm_57_features[balanced_accuracy]} | {peers_svm_57_features[fault_filtered]} | {peers_core_seconds[57_features_seconds]}",
         "SVM, 39 statistics |  | {peers_svm_39_statistics[track]} | {peers_svm_39_statistics[least_and_greatest]} | {peers_svm_39_statistics[balanced_accuracy]} | {peers_svm_39_statistics[fault_filtered]} | {peers_core_seconds[39_statistics_seconds]}",
         "SVM, 269 statistics |  | {peers_svm_269_statistics[track]} | {peers_svm_269_statistics[least_and_greatest]} | {peers_svm_269_statistics[balanced_accuracy]} | {peers_svm_269_statistics[fault_filtered]} | {peers_core_seconds[269_statistics_seconds]}",
@@ -137,7 +137,7 @@ TABLES = {
         "robust MLP on segments |  | {peers_robust_mlp[track]} | {peers_robust_mlp[least_and_greatest]} | {peers_robust_mlp[balanced_accuracy]} | {peers_robust_mlp[fault_filtered]} | ",
     ],
     "peers_differences": [
-        "artists apart, {peers_differences[corpus]} | difference in points",
+        "artist-disjoint, {peers_differences[corpus]} | difference in points",
         "SVM: musicnn MSD minus musicnn MTT | {peers_differences[svm_musicnn_msd_minus_svm_musicnn_mtt]}",
         "SVM: musicnn MTT minus 39 statistics | {peers_differences[svm_musicnn_mtt_minus_svm_39_statistics]}",
         "SVM: musicnn MTT minus 269 statistics | {peers_differences[svm_musicnn_mtt_minus_svm_269_statistics]}",
@@ -148,11 +148,11 @@ TABLES = {
         "SVM, musicnn MTT minus robust MLP | {peers_differences[svm_musicnn_mtt_minus_robust_mlp]}",
     ],
     "mel_cnn": [
-        "{peers_mel_cnn[corpus]}, artists apart | accuracy by track | balanced",
+        "{peers_mel_cnn[corpus]}, artist-disjoint | accuracy by track | balanced",
         "CNN on mel spectrograms | {peers_mel_cnn[track]} | {peers_mel_cnn[balanced_accuracy]}",
     ],
     "robustness": [
-        "artists apart, {robustness_mlp[corpus]} | clean | mean of clean and ten degradations",
+        "artist-disjoint, {robustness_mlp[corpus]} | clean | mean of clean and ten degradations",
         "CNN, no copies | {robustness_cnn[original]} ({robustness_cnn[original_interval]}) | {robustness_cnn[mean]}",
         "CNN, no copies, originals four times | {robustness_cnn_originals_four_times[original]} ({robustness_cnn_originals_four_times[original_interval]}) | {robustness_cnn_originals_four_times[mean]}",
         "CNN, the study's copies | {robustness_cnn_study_s_copies[original]} ({robustness_cnn_study_s_copies[original_interval]}) | {robustness_cnn_study_s_copies[mean]}",
@@ -175,25 +175,25 @@ TABLES = {
         "CNN, no copies | {robustness_differences[mlp_robust_minus_cnn_inside]} | {robustness_differences[mlp_robust_minus_cnn_outside]}",
     ],
     "pretrained": [
-        "artists apart, {pretrained[corpus]} | share",
+        "artist-disjoint, {pretrained[corpus]} | share",
         "accuracy by track | {pretrained[track]}",
         "the same, whole tracks only | {pretrained[whole_track_accuracy]}",
-        "balanced accuracy: each genre counts the same | {pretrained[balanced_accuracy]}",
-        "right genre among the first three | {pretrained[among_first_three]}",
-        "accuracy of always saying the most frequent genre | {pretrained[majority]}",
-        "tracks that get a probability above nine tenths | {pretrained[share_above_90]}",
-        "of these, right | {pretrained[right_when_above_90]}",
+        "balanced accuracy: the mean of the recalls of all genres | {pretrained[balanced_accuracy]}",
+        "correct genre among the three most probable | {pretrained[among_first_three]}",
+        "accuracy of always predicting the most frequent genre | {pretrained[majority]}",
+        "tracks with a probability above 0.9 | {pretrained[share_above_90]}",
+        "accuracy on these tracks | {pretrained[right_when_above_90]}",
     ],
     "summary": [
         "{pretrained_summary[corpus]} | tracks | accuracy",
-        "whole tracks of unheard artists | {pretrained_summary[whole_n]} | {pretrained_summary[whole]}",
-        "clips of unheard artists | {pretrained_summary[clips_n]} | {pretrained_summary[clips]}",
+        "whole tracks of other artists | {pretrained_summary[whole_n]} | {pretrained_summary[whole]}",
+        "clips of other artists | {pretrained_summary[clips_n]} | {pretrained_summary[clips]}",
         "both, mean of ten simulated degradations | {pretrained_summary[degraded_n]} | {pretrained_summary[degraded]}",
-        "real recordings of unheard artists (pieces) | {pretrained_summary[real_n]} | {pretrained_summary[real]}",
+        "real recordings of other artists (pieces) | {pretrained_summary[real_n]} | {pretrained_summary[real]}",
         "music outside GTZAN | {pretrained_summary[outside_n]} | {pretrained_summary[outside]}",
     ],
     "trust": [
-        "lowest probability kept | share kept | accuracy of those kept",
+        "lowest probability kept | share of songs kept | accuracy on these",
         "0.3 | {outside_trust[above_30_kept]} | {outside_trust[above_30]}",
         "0.5 | {outside_trust[above_50_kept]} | {outside_trust[above_50]}",
         "0.7 | {outside_trust[above_70_kept]} | {outside_trust[above_70]}",
@@ -248,7 +248,7 @@ TABLES = {
         "expected calibration error | | | {pretrained[calibration_error]}",
     ],
     "genres": [
-        "genre | tracks that are found",
+        "genre | recall",
         "blues | {pretrained[recall_blues]}",
         "classical | {pretrained[recall_classical]}",
         "country | {pretrained[recall_country]}",
@@ -261,7 +261,7 @@ TABLES = {
         "rock | {pretrained[recall_rock]}",
     ],
     "degradations": [
-        "sound | accuracy by track | lost",
+        "sound | accuracy by track | loss",
         "clean | {pretrained[on_original]} | {pretrained[lost_original]}",
         "16 kHz | {pretrained[on_16_khz]} | {pretrained[lost_16_khz]}",
         "8 kHz | {pretrained[on_8_khz]} | {pretrained[lost_8_khz]}",
@@ -303,7 +303,8 @@ def shown(entry: dict) -> dict[str, str]:
             cells[f"{key}_tracks"] = f"{tracks:.0f}"
             cells[f"{key}_probability"] = number(key, probability)
             value = [accuracy, low, high]
-        cells[key] = number(key, value)
+        # Only differences have an interval of this name.
+        cells[key] = number("difference" if key == "interval" else key, value)
     for key in ("track", "validation", "fault_filtered"):
         if f"{key}_interval" in cells:
             cells[key] = f"{cells[f'{key}_accuracy']} ({cells[f'{key}_interval']})"
