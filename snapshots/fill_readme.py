@@ -35,7 +35,7 @@ TABLES = {
         "`extract_mfcc` and `predict` | on GTZAN",
         "speed relative to the study's code | {extraction_ratio[speed_ratio]} times ({extraction_ratio[slowest_ratio]} to {extraction_ratio[fastest_ratio]})",
         "a track on one core; of that, decoding; Fourier transforms, resampling, random numbers | {extraction_floor[all_core_ms]} ms; {extraction_floor[decoding_core_ms]} ms; {extraction_floor[transforms_core_ms]} ms",
-        "memory with 1,000 tracks; with a file of an hour | {extraction_growth[peak_mb_at_1000]} MB, {extraction_long[hour_file_peak_mb]} MB",
+        "memory with 1,000 tracks (493, repeated); with a file of an hour | {extraction_growth[peak_mb_at_1000]} MB, {extraction_long[hour_file_peak_mb]} MB",
         "`predict`, a song of 3 min and a file of an hour | {prediction_benchmark[mp3_seconds]} s, {prediction_benchmark[hour_seconds]} s",
         "the command for a song of 3 min; the import of TensorFlow alone | {prediction_benchmark[command_seconds]} s; {prediction_benchmark[keras_seconds]} s",
         "`make snapshots` from nothing, and again | {snapshots_benchmark[from_nothing_minutes]} min, {snapshots_benchmark[again_minutes]} min",
