@@ -8,9 +8,6 @@ NOTEBOOKS := $(wildcard notebooks/7_*.ipynb notebooks/6_*.ipynb notebooks/[48]_*
 	notebooks/[!4678]_*.ipynb)
 NAMES = $(basename $(notdir $(NOTEBOOKS)))
 
-# Makes HTML pages of notebooks.
-PAGES := $(BIN)/python notebooks/pages.py
-
 # Stops a target whose results are committed: they must not be made from the toy corpus.
 NEED_GTZAN := $(BIN)/python -c "from gtzan_mfcc import dataset; \
 	dataset.find_corpus() or exit('No GTZAN: run make data, or set GTZAN_DIR.')"
@@ -22,7 +19,7 @@ export TQDM_DISABLE := 1
 # fixed for all targets, and not the number of cores.
 export TF_NUM_INTRAOP_THREADS ?= 2
 
-.PHONY: help notebooks test lowest browser snapshots pretrained bench mfcc peers mel-cnn data lab lint \
+.PHONY: help notebooks book test lowest browser snapshots pretrained bench mfcc peers mel-cnn data lab lint \
 	lock clean
 .DEFAULT_GOAL := help
 
@@ -31,7 +28,10 @@ help:  ## list the targets
 
 notebooks: .venv/installed  ## run the notebooks that are not up to date; results in build/notebooks
 	+@$(call SIDE_BY_SIDE,results)
-	@echo "The notebooks and their pages are in build/notebooks."
+	@echo "The notebooks are in build/notebooks; to read them, open build/notebooks/book/index.html."
+
+book: build/book/index.html  ## make a book of the notebooks in the repository
+	@echo "Open $<."
 
 test: .venv/dev  ## run the tests
 	$(BIN)/python -m pytest
@@ -46,8 +46,7 @@ lowest:  ## run the tests with the lowest versions that requirements.txt allows
 	.venv-lowest/bin/python -m pip install --quiet --no-deps -e .
 	.venv-lowest/bin/python -m pytest
 
-browser: .venv/browser  ## run the notebooks in JupyterLab, in Chromium; pictures in build/browser
-	$(PAGES) build/browser $(NOTEBOOKS)
+browser: build/book/index.html .venv/browser  ## look at notebooks and book in Chromium; pictures in build/browser
 	$(BIN)/python -m pytest -n 0 tests/browser
 
 snapshots: .venv/installed  ## run the notebooks in place on GTZAN; rewrite snapshots/
@@ -135,10 +134,10 @@ JOBS = $(shell $(BIN)/python -c "import joblib, os; \
 	memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'); \
 	print(max(1, min(joblib.cpu_count(), memory // (4 * 10**9))))")
 
-RESULTS := $(foreach name,$(NAMES),build/notebooks/$(name).ipynb build/notebooks/$(name).html)
+RESULTS := $(NAMES:%=build/notebooks/%.ipynb)
 IN_PLACE := $(NAMES:%=in-place/%)
 .PHONY: results in-place $(IN_PLACE) FORCE
-results: $(RESULTS)
+results: build/notebooks/book/index.html
 in-place: $(IN_PLACE)
 
 # With more threads of BLAS, notebook 6 takes half as much CPU time again. "in-place" has them, because
@@ -160,11 +159,21 @@ RUN = echo "$*: running"; mkdir -p build/running $(1); \
 build/notebooks/%.ipynb: notebooks/%.ipynb $(wildcard gtzan_mfcc/*.*) .venv/installed build/corpus
 	@$(call RUN,build/notebooks)
 
-build/notebooks/%.html: build/notebooks/%.ipynb notebooks/pages.py
-	@$(PAGES) build/notebooks $<
-
 $(IN_PLACE): in-place/%: notebooks/%.ipynb .venv/installed
 	@$(call RUN,notebooks)
+
+# Makes the book with the notebooks of a folder. It gets its name when it is complete.
+BOOK = echo "The book: running"; rm -rf $(@D).making && mkdir -p $(@D).making/source && \
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -c book -D notebooks=$(abspath $(1)) \
+	  -d $(@D).making/doctrees $(@D).making/source $(@D).making/html && \
+	rm -rf $(@D) && mv $(@D).making/html $(@D) && rm -rf $(@D).making && echo "The book: done"
+PAGES := $(wildcard book/*.* book/*/*/*.rst *.md data/*.md snapshots/*.* gtzan_mfcc/*.*)
+
+build/book/index.html: $(wildcard notebooks/*.ipynb) $(PAGES) .venv/installed
+	@$(call BOOK,notebooks)
+
+build/notebooks/book/index.html: $(RESULTS) $(PAGES) .venv/installed
+	@$(call BOOK,build/notebooks)
 
 # Notebook 5 reads what notebook 4 has trained. Notebook 9 needs copies that notebook 7 makes, too, so
 # it starts later if both run.
@@ -198,7 +207,8 @@ export LOCK
 LOCKED := -c "$$LOCK"
 
 # The packages. Three empty files say what is installed in .venv: .venv/installed what the notebooks
-# need, .venv/dev the tools for tests as well, .venv/browser also what tests/browser needs.
+# and the book need, .venv/dev the tools for tests as well, .venv/browser also what tests/browser
+# needs.
 #
 # If make runs twice at the same time, both must not install into .venv. So make waits for a lock,
 # and then calls itself with HAS_LOCK=1. That second make sees what is left to do: nothing, if the
@@ -225,7 +235,7 @@ INSTALL = echo "Installing packages into .venv: a few minutes."; \
 
 .venv/installed: requirements.txt requirements.lock pyproject.toml
 	@$(PYTHON) -m venv .venv
-	@$(call INSTALL,)
+	@$(call INSTALL,[book])
 
 .venv/dev: .venv/installed
 	@$(call INSTALL,[dev])

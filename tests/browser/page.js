@@ -41,16 +41,17 @@ const upload = () => {
   button.click();
 };
 
-// What a reader cannot see, or must scroll sideways for, other than tables and code.
+// What a reader cannot see, or must scroll sideways for, other than tables, code, formulas.
 const cutOff = () => {
   const width = document.documentElement.clientWidth;
+  const wide = "pre, table, .formula";
   const overflow = (each) => getComputedStyle(each).overflowX;
   const scrolls = (each) =>
     each && (/auto|scroll/.test(overflow(each)) || scrolls(each.parentElement));
   const isWrong = (each) => {
     const tooWide = each.scrollWidth > each.clientWidth + 1;
     const beyond = each.getBoundingClientRect().right > width + 1;
-    const mayScroll = each.closest("pre, table") || each.querySelector("pre, table");
+    const mayScroll = each.closest(wide) || each.querySelector(wide);
     return (
       (beyond && !scrolls(each.parentElement)) ||
       (tooWide && /hidden|clip/.test(overflow(each))) ||
@@ -58,9 +59,18 @@ const cutOff = () => {
       (each.matches("img") && !each.naturalWidth)
     );
   };
-  return all("body *")
+  return all("article *, .prev-next-area *")
     .filter((each) => each.offsetWidth && isWrong(each))
     .map((each) => each.outerHTML.slice(0, 200));
 };
+
+const isScrolledSideways = () =>
+  document.documentElement.scrollWidth > document.documentElement.clientWidth;
+
+const loadedFromNetwork = () =>
+  performance.getEntriesByType("resource").map((each) => each.name).filter((each) => /^http/.test(each));
+
+// The links of a page of results of the search.
+const found = () => all("#search-results li a").map((each) => each.href);
 
 const links = () => all("a[href^='file:']").map((each) => each.pathname);

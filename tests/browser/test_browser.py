@@ -1,8 +1,9 @@
-"""What a reader sees in Chromium: notebooks in JupyterLab, and pages at three widths.
+"""What a reader sees in Chromium: notebooks in JupyterLab, and the book.
 
-``make browser`` makes the pages of the notebooks, and then runs this.
+``make browser`` makes the book, and then runs this.
 """
 
+import importlib
 import os
 import re
 import shutil
@@ -12,8 +13,9 @@ import time
 from urllib.parse import unquote
 
 import pytest
-from nbconvert.filters import markdown2html
+from test_package import public_helpers
 
+import gtzan_mfcc
 from conftest import PROJECT
 from gtzan_mfcc import toy
 
@@ -33,10 +35,12 @@ HERE = PROJECT / "tests" / "browser"
 BUILD = PROJECT / "build" / "browser"
 TOY = PROJECT / "data" / "toy"
 NOTEBOOKS = sorted(PROJECT.glob("notebooks/*.ipynb"))
+BOOK = PROJECT / "build" / "book"
+REFERENCE = [f"reference/gtzan_mfcc.{name}.html" for name in gtzan_mfcc.__all__]
+SOURCES = [*NOTEBOOKS, *PROJECT.glob("*.md"), *PROJECT.glob("[ac-z]*/*.md")]
 PAGES = [
-    *NOTEBOOKS,
-    *sorted(PROJECT.glob("*.md")),
-    *sorted(PROJECT.glob("[a-z]*/*.md")),
+    *("index.html", "reference.html", "genindex.html", *REFERENCE),
+    *(str(path.relative_to(PROJECT).with_suffix(".html")) for path in SOURCES),
 ]
 
 
@@ -126,20 +130,60 @@ def test_run_all_in_jupyterlab(browser, ask, lab, path):
     ask("shutDown()")
 
 
+@pytest.fixture
+def open_page(browser):
+    """Give a function that opens a page of the book in a window of a width."""
+
+    def open_page(page, width):
+        size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.get(f"{BOOK.as_uri()}/{page}")
+
+    return open_page
+
+
 @pytest.mark.parametrize("width", [400, 800, 1400])
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))
-def test_page_is_not_cut_off(browser, ask, path, width):
-    page = BUILD / f"{path.stem}.html"
-    if path.suffix == ".md":
-        page = BUILD / f"{path.parent.name}-{path.stem}.html"
-        page.write_text(
-            f'<meta charset="utf-8"><base href="{path.as_uri()}">'
-            f'<link rel="stylesheet" href="{HERE}/markdown.css">'
-            f"{markdown2html(path.read_text())}"
-        )
-    size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.get(page.as_uri())
-    browser.save_screenshot(BUILD / f"{page.stem}-{width}.png")
+@pytest.mark.parametrize("page", PAGES)
+def test_page_is_not_cut_off(browser, ask, open_page, page, width):
+    open_page(page, width)
+    name = page.removesuffix(".html").replace("/", "-")
+    browser.save_screenshot(BUILD / f"{name}-{width}.png")
+    assert ask("all('article').length") == 1
     assert not ask("cutOff()")
+    assert not ask("isScrolledSideways()")
     assert not [link for link in ask("links()") if not os.path.exists(unquote(link))]
+    assert not ask("loadedFromNetwork()")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_hidden_cells_open(browser, ask, open_page, page):
+    open_page(page, 800)
+    for cell in browser.find_elements("css selector", "article details"):
+        browser.execute_script("arguments[0].open = false", cell)
+        cell.find_element("css selector", "summary").click()
+        assert cell.get_attribute("open")
+
+
+def test_contents_open_on_a_telephone(browser, open_page):
+    open_page("index.html", 400)
+    link = browser.find_element("css selector", ".bd-sidebar-primary [href*='6_leak']")
+    browser.find_element("css selector", ".primary-toggle").click()
+    Wait(browser, 10).until(lambda _: link.is_displayed())
+    browser.save_screenshot(BUILD / "contents-400.png")
+    link.click()
+    assert "6_leakage.html" in browser.current_url
+
+
+def test_search_finds_leakage(browser, ask, open_page):
+    open_page("search.html?q=leakage", 1400)
+    Wait(browser, 30).until(lambda _: ask("found().length > 1"))
+    browser.save_screenshot(BUILD / "search-1400.png")
+    assert any("6_leakage.html" in link for link in ask("found()"))
+
+
+@pytest.mark.parametrize("name", gtzan_mfcc.__all__)
+def test_reference_has_every_public_name(ask, open_page, name):
+    open_page(f"reference/gtzan_mfcc.{name}.html", 1400)
+    module = importlib.import_module(f"gtzan_mfcc.{name}")
+    names = {f"gtzan_mfcc.{name}.{each.__name__}" for each in public_helpers(module)}
+    assert names <= set(ask("all('dt[id]').map((each) => each.id)"))
