@@ -175,12 +175,17 @@ build/book/index.html: $(wildcard notebooks/*.ipynb) $(PAGES) .venv/installed
 build/notebooks/book/index.html: $(RESULTS) $(PAGES) .venv/installed
 	@$(call BOOK,build/notebooks)
 
-# Notebook 5 reads what notebook 4 has trained. Notebook 9 needs copies that notebook 7 makes, too, so
-# it starts later if both run.
+# Notebook 5 reads what notebook 4 has trained, and appendix B what notebook 7 has predicted. Notebook 9
+# needs copies that notebook 7 makes, too, and appendix A needs folds that notebook 6 trains. So these two
+# start later if both run.
 build/notebooks/5_evaluation.ipynb: build/notebooks/4_cnn_training.ipynb
 in-place/5_evaluation: $(filter in-place/4_cnn_training,$(IN_PLACE))
+build/notebooks/B_real_recordings.ipynb: build/notebooks/7_robustness.ipynb
+in-place/B_real_recordings: $(filter in-place/7_robustness,$(IN_PLACE))
 build/notebooks/9_model_card.ipynb: | $(filter build/notebooks/7_robustness.ipynb,$(RESULTS))
 in-place/9_model_card: | $(filter in-place/7_robustness,$(IN_PLACE))
+build/notebooks/A_models_compared.ipynb: | $(filter build/notebooks/6_leakage.ipynb,$(RESULTS))
+in-place/A_models_compared: | $(filter in-place/6_leakage,$(IN_PLACE))
 
 # This file lists the corpus. It is written only if the list changes, and then all notebooks run.
 build/corpus: .venv/installed FORCE
