@@ -5,6 +5,7 @@ import json
 import os
 import re
 
+import keras
 import nbformat
 import numpy as np
 import papermill
@@ -208,21 +209,34 @@ def test_links_of_a_notebook_lead_to_its_neighbours_and_to_files(path):
 
 
 def ann():
-    """Give what the lines of the ANN need, and the same network from the package."""
+    """Give what the lines of a network need, and the same network from the package."""
     x = np.random.default_rng(0).normal(size=(9, 57))
     scaler = StandardScaler().fit(x)
     given = {"scaler": scaler, "names": range(57), "genres": range(10), "seed": 3}
     return given, models.ann(mean=scaler.mean_, variance=scaler.var_, seed=3)
 
 
-@pytest.mark.parametrize(("stem", "network"), [("1_features_ann", ann)])
+def cnn():
+    given = {"frames": 130, "n_mfcc": 13, "n_genres": 10, "seed": 3}
+    return given, models.cnn(**given)
+
+
+def mlp():
+    return {"models": models}, models.mlp(307)
+
+
+@pytest.mark.parametrize(
+    ("stem", "network"),
+    [("1_features_ann", ann), ("4_cnn_training", cnn), ("6_leakage", mlp)],
+)
 def test_the_network_on_the_page_is_that_of_the_package(stem, network):
     given, expected = network()
     cells = _cells(PROJECT / "notebooks" / f"{stem}.ipynb")
-    [lines] = [cell.source for cell in cells if "keras.Sequential(" in cell.source]
+    [lines] = [cell.source for cell in cells if "layers.Dense(" in cell.source]
     exec(lines, given)
-    model = given["model"]
+    [model] = [each for each in given.values() if isinstance(each, keras.Model)]
     for layer, other in zip(model.layers, expected.layers, strict=True):
+        assert type(layer) is type(other)
         assert layer.get_config() | {"name": ""} == other.get_config() | {"name": ""}
     for weights, others in zip(model.weights, expected.weights, strict=True):
         np.testing.assert_array_equal(weights, others)
