@@ -214,7 +214,7 @@ def mlp(
 
     Examples
     --------
-    >>> mlp(n_statistics=307, n_genres=4).output_shape
+    >>> mlp(n_statistics=269, n_genres=4).output_shape
     (None, 4)
     """
     keras.utils.set_random_seed(seed)

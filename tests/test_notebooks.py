@@ -222,7 +222,7 @@ def cnn():
 
 
 def mlp():
-    return {"models": models}, models.mlp(307)
+    return {"models": models}, models.mlp(269)
 
 
 @pytest.mark.parametrize(
