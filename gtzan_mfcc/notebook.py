@@ -100,9 +100,10 @@ def corpus_folder() -> Path:
     Returns
     -------
     folder : Path
-        The result of `gtzan_mfcc.dataset.find_corpus`. If that is None, ``data/toy`` in
-        the folder of the project, where `gtzan_mfcc.toy.make_corpus` makes the toy
-        corpus if it does not exist.
+        The result of `gtzan_mfcc.dataset.find_corpus`. If that is None, ``data/toy-2``
+        in the folder of the project, where `gtzan_mfcc.toy.make_corpus` makes the toy
+        corpus if it does not exist. (Another version of the toy corpus gets a new name,
+        so that an old one is never taken for it.)
 
     See Also
     --------
@@ -114,7 +115,7 @@ def corpus_folder() -> Path:
     """
     folder = dataset.find_corpus()
     if folder is None:
-        folder = toy.make_corpus(dataset.project_dir() / "data" / "toy")
+        folder = toy.make_corpus(dataset.project_dir() / "data" / "toy-2")
     return folder
 
 

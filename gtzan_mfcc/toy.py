@@ -1,5 +1,6 @@
 """Make a synthetic corpus of ten genres with NumPy; it is not music."""
 
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from gtzan_mfcc.audio import SAMPLE_RATE
 class _Style(NamedTuple):
     """How the tracks of a genre sound."""
 
+    register: float  # of the key note, in semitones above 130.8 Hz
     bars_per_minute: float
     chord: tuple
     # A pattern is one bar, divided equally between its characters: "." is a rest, "x"
@@ -32,28 +34,57 @@ _SEVENTH = (0, 4, 10)
 _FIFTH = (0, 7, 12)
 
 _STYLES = {
-    "arpeggio": _Style(30, _MINOR, "x....... 0121012101210121 b.b.", 1.0, 0.01, 0.4),
-    "bells": _Style(18, _MAJOR, "x.x. 2..1..0.", 1.7, 0.002, 1.6),
-    "chorale": _Style(16, _MAJOR, "x.x. 2.01 b.b.", 1.4, 0.2, 1.4),
-    "drone": _Style(4, _FIFTH, "xxxx 1...2... bbbb", 1.2, 0.5, 4.0),
-    "fuzz": _Style(38, _FIFTH, "xxxxxxxx bbbbbbbb b.bb", 0.4, 0.005, 0.35),
-    "groove": _Style(24, _SEVENTH, "..x..x.. b..b..b.b.b...b.", 1.1, 0.004, 0.25),
-    "march": _Style(28, _MAJOR, "xxxx 0..01.2. b.b. 2.222.222.222222", 0.8, 0.04, 0.5),
-    "pulse": _Style(32, _MINOR, ".x.x.x.x 0..1..2. ..bb..bb bbbb", 0.6, 0.005, 0.2),
-    "shuffle": _Style(
-        26, _SEVENTH, "x.xx.xx.xx.x 012.10 bbbb 2.22.22.22.2", 1.4, 0.004, 0.3
+    "arpeggio": _Style(
+        0, 39, _MINOR, "x....... 0121012101210121 b.b.", 0.45, 0.01, 0.5
     ),
-    "waltz": _Style(56, _MAJOR, ".xx 2..0.1 b..", 0.9, 0.03, 0.4),
+    "bells": _Style(20, 39, _MAJOR, "x.x. 2..1..0.", 0.95, 0.002, 2.0),
+    "chorale": _Style(0, 31, _MAJOR, "x.x. 2.01 b.b.", 0.8, 0.2, 1.8),
+    "drone": _Style(-7, 26, _FIFTH, "xxxx 1...2... bbbb", 0.6, 0.5, 5.0),
+    "fuzz": _Style(-17, 50, _FIFTH, "xxxxxxxx bbbbbbbb b.bb", 0.3, 0.005, 0.45),
+    "groove": _Style(-4, 39, _SEVENTH, "..x..x.. b..b..b.b.b...b.", 0.65, 0.004, 0.33),
+    "march": _Style(7, 47, _MAJOR, "xxxx 0..01.2. b.b. 2.222.22", 0.5, 0.04, 0.65),
+    "pulse": _Style(4, 52, _MINOR, ".x.x.x.x 0..1..2. ..bb..bb bbbb", 0.4, 0.005, 0.26),
+    "shuffle": _Style(
+        12, 42, _SEVENTH, "x.xx.xx.xx.x 012.10 bbbb 2.22.2", 0.3, 0.004, 0.4
+    ),
+    "waltz": _Style(9, 73, _MAJOR, ".xx 2..0.1 b..", 0.75, 0.06, 1.0),
 }
 
 GENRES = tuple(_STYLES)
 """The ten genres, in alphabetical order; they differ from GTZAN's."""
 
 # Semitones from the key note to the root of the chord, bar by bar.
-_ROOTS = (0, 5, 7, 0)
+_ROOTS = (0, 5)
 
-# The part for all tracks of each artist; five artists take turns in each genre.
-_PARTITION_OF_ARTIST = ("train", "test", "train", "valid", "train")
+
+class _Spread(NamedTuple):
+    """How much a property of the sound differs within a genre: standard deviations."""
+
+    artist: float  # between the artists of the genre
+    recording: float  # between the recordings of an artist
+    size: tuple = ()  # of a property with several values
+
+
+_SPREADS = {
+    # In semitones.
+    "key": _Spread(2.8, 0.8),
+    # In octaves: 1 is a factor of 2.
+    "tempo": _Spread(0.1, 0.02),
+    "slope": _Spread(0.18, 0.04),
+    "attack": _Spread(0.36, 0.3),
+    "length": _Spread(0.18, 0.2),
+    # In decibels: of each pattern, of each frequency band, of the hiss, and of all.
+    "mix": _Spread(3.0, 4.0, (4,)),
+    "colour": _Spread(3.0, 1.0, (4,)),
+    "hiss": _Spread(0.0, 1.5),
+    "level": _Spread(0.0, 3.0),
+}
+
+# Three artists take turns in each genre. All tracks of one are in the same part.
+_PARTS = ("train", "test", "valid")
+
+# In each genre, track 5 is the recording of track 2 once more.
+_REPLICA_OF = {5: 2}
 
 
 def make_track(
@@ -66,8 +97,8 @@ def make_track(
     genre : str
         One of `GENRES`.
     number : int
-        Number of the track in its genre, from 0. Every genre has five artists; the
-        artist depends only on the number.
+        Number of the track in its genre, from 0. Every genre has three artists, who
+        take turns. Track 5 is a replica of track 2.
     seed : int
         Seed of the corpus. The same genre, number, seed and length give the same track.
     seconds : float
@@ -94,40 +125,29 @@ def make_track(
     """
     if genre not in GENRES or number < 0:
         raise ValueError(f"no track {genre} {number}; the genres are {GENRES}.")
-    n = int(seconds * SAMPLE_RATE)
     style = _STYLES[genre]
-    stream = [seed, GENRES.index(genre), number % 5]
-    artist = np.random.default_rng([*stream, 0])
-    rng = np.random.default_rng([*stream, 1 + number])
-
-    def vary(spread, size=None):
-        """Draw a value of the artist plus a deviation of this track."""
-        return spread * (artist.normal(size=size) + 0.5 * rng.normal(size=size))
-
-    # The order of the draws decides how each track sounds.
-    bar_seconds = 60 / style.bars_per_minute * 2 ** vary(0.08)
+    deviation, rng = _deviations(genre, _REPLICA_OF.get(number, number), seed)
+    bar_seconds = 60 / style.bars_per_minute * 2 ** deviation["tempo"]
     bar = int(bar_seconds * SAMPLE_RATE)
-    voice = np.array([style.slope, style.attack, style.length])
-    # One array: NumPy's powers of arrays and of numbers differ in the last bit.
-    voice *= 2 ** vary(0.2, 3)
-    key = rng.integers(-5, 6) + vary(0.1)
-    y = 0.02 * rng.standard_normal(n)
-    for pattern in style.patterns.split():
-        notes = _notes_of_bar(pattern, style.chord)
-        level = 10 ** (vary(1.5) / 20)
-        for i in range(n // bar + 1):
-            # One bar in five is a rest, so that segments differ.
-            if rng.random() >= 0.8:
-                continue
-            root = key + _ROOTS[i % 4]
-            for step, semitones in notes:
-                at = i * bar + step * bar // len(pattern)
-                note = _note(root + semitones, *voice)
-                note *= level * rng.uniform(0.5, 1)
-                place = y[at : at + len(note)]
-                place += note[: len(place)]
+    note = partial(
+        _note,
+        slope=style.slope * 2 ** deviation["slope"],
+        colour=deviation["colour"],
+        attack=style.attack * 2 ** deviation["attack"],
+        length=style.length * 2 ** deviation["length"],
+    )
+    note = cache(note)  # A track has few notes of different pitch.
+    key = style.register + deviation["key"]
+    n = int(seconds * SAMPLE_RATE)
+    y = 0.02 * _factor(deviation["hiss"]) * rng.standard_normal(n)
+    for pattern, decibels in zip(style.patterns.split(), deviation["mix"]):
+        level = _factor(decibels)
+        for start, semitones in _melody(pattern, style.chord, bar, n):
+            sound = note(key + semitones)[: n - start]
+            y[start : start + len(sound)] += level * rng.uniform(0.5, 1) * sound
     # The level is high, because the CNN trains well on MFCCs of this size.
-    return np.tanh(0.35 * y / np.sqrt(np.mean(y**2))).astype(np.float32)
+    level = 0.3 * _factor(deviation["level"])
+    return np.tanh(level * y / np.sqrt(np.mean(y**2))).astype(np.float32)
 
 
 def make_corpus(
@@ -140,18 +160,18 @@ def make_corpus(
     """Make the toy corpus in GTZAN's layout, unless it exists.
 
     Writes ``<folder>/<genre>/<genre>.00000.wav`` and so on (mono, 22,050 Hz, 16 bits),
-    and ``tracks.csv`` (``track``, ``artist``, ``fault_filtered``; no artist is in two
-    parts). The folder appears when it is complete. If several processes call this, one
-    makes the corpus, and the others wait for its lock, ``<folder>.lock``, which is not
-    removed.
+    and ``tracks.csv`` (``track``, ``artist``, ``fault_filtered``, ``replica_of``; no
+    artist is in two parts of ``fault_filtered``, and a replica is in none). The folder
+    appears when it is complete. If several processes call this, one makes the corpus,
+    and the others wait for its lock, ``<folder>.lock``, which is not removed.
 
     Parameters
     ----------
     folder : str or Path
         The folder to make. A folder that is not empty is not changed.
     tracks_per_genre : int
-        Number of tracks of each of the ten genres; with five or more, all five artists
-        occur.
+        Number of tracks of each of the ten genres. With three or more, all three
+        artists occur; with six or more, there is a replica.
     seed : int
         Seed of the tracks.
     seconds : float
@@ -188,17 +208,19 @@ def make_corpus(
         if any(folder.glob("*")):
             return folder
         made = Path(unfinished, "made")
-        rows = ["track,artist,fault_filtered"]
+        rows = ["track,artist,fault_filtered,replica_of"]
         for genre in GENRES:
             (made / genre).mkdir(parents=True)
             for number in range(tracks_per_genre):
                 track = f"{genre}.{number:05d}"
-                artist = number % 5
                 y = make_track(genre, number, seed=seed, seconds=seconds)
                 path = made / genre / f"{track}.wav"
                 wavfile.write(path, SAMPLE_RATE, np.int16(32_767 * y))
-                part = _PARTITION_OF_ARTIST[artist]
-                rows.append(f"{track},{genre}-artist-{artist},{part}")
+                artist = number % len(_PARTS)
+                part, original = _PARTS[artist], ""
+                if number in _REPLICA_OF:
+                    part, original = "", f"{genre}.{_REPLICA_OF[number]:05d}"
+                rows.append(f"{track},{genre}-artist-{artist},{part},{original}")
         (made / "tracks.csv").write_text("\n".join(rows) + "\n")
         # On a file system without locks, another process may have made it by now.
         if not any(folder.glob("*")):
@@ -206,26 +228,53 @@ def make_corpus(
     return folder
 
 
-def _notes_of_bar(pattern, chord):
-    """List the notes of a pattern: the step in the bar, and semitones from its root."""
-    notes = []
-    for step, mark in enumerate(pattern):
-        if mark == "x":
-            notes += [(step, tone) for tone in chord]
-        elif mark == "b":
-            notes.append((step, -12))
-        elif mark != ".":
-            notes.append((step, 12 + chord[int(mark)]))
-    return notes
+def _factor(decibels):
+    """Return the factor of the amplitude that changes a level by so many decibels."""
+    return 10 ** (decibels / 20)
 
 
-def _note(semitones, slope, attack, length):
+def _deviations(genre, number, seed):
+    """Draw how a recording differs from its genre; return the generator, too."""
+    artist = [seed, GENRES.index(genre), number % len(_PARTS)]
+    of_artist = np.random.default_rng([*artist, 0])
+    of_recording = np.random.default_rng([*artist, 1 + number])
+    deviations = {}
+    # The order of the draws decides how each track sounds.
+    for name, spread in _SPREADS.items():
+        deviations[name] = spread.artist * of_artist.normal(size=spread.size)
+        deviations[name] += spread.recording * of_recording.normal(size=spread.size)
+    return deviations, of_recording
+
+
+def _melody(pattern, chord, bar, n):
+    """Yield the notes of a pattern in all bars: first sample, and pitch."""
+    for number, start in enumerate(range(0, n, bar)):
+        root = _ROOTS[number % len(_ROOTS)]
+        for step, mark in enumerate(pattern):
+            if mark == "x":
+                notes = chord
+            elif mark == "b":
+                notes = [-12]
+            elif mark == ".":
+                notes = []
+            else:
+                notes = [12 + chord[int(mark)]]
+            at = start + step * bar // len(pattern)
+            if at < n:
+                yield from [(at, root + semitones) for semitones in notes]
+
+
+def _note(semitones, slope, colour, attack, length):
     """Make one note: a sum of harmonics with an attack and a decay."""
     frequency = 130.8 * 2 ** (semitones / 12)
     # No harmonics above 10 kHz, to avoid aliasing.
     harmonics = np.arange(1.0, min(40, 10_000 / frequency))
+    # The colour is a level at four frequencies between 92 and 8,372 Hz.
+    octaves = np.log2(harmonics * frequency / 65.4)
+    bands = np.linspace(0.5, 7, len(colour))
+    amplitudes = harmonics**-slope * _factor(np.interp(octaves, bands, colour))
     # Repeating one cycle takes a tenth of the time of adding sines.
-    cycle = np.fft.irfft(-1j * np.append(0, harmonics**-slope), 4096)
+    cycle = np.fft.irfft(-1j * np.append(0, amplitudes), 4096)
     cycle /= np.abs(cycle).max()
     t = np.arange(int(length * SAMPLE_RATE)) / SAMPLE_RATE
     phase = (4096 * frequency * t).astype(int) % 4096

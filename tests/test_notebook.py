@@ -52,7 +52,7 @@ def test_folders_are_in_the_project_unless_they_are_named(project, monkeypatch):
 
 def test_the_corpus_is_gtzan_or_else_the_toy_corpus(project, monkeypatch):
     monkeypatch.setattr(toy, "make_corpus", lambda folder: folder)
-    assert notebook.corpus_folder() == project / "data" / "toy"
+    assert notebook.corpus_folder() == project / "data" / "toy-2"
     (project / "data" / "genres").mkdir(parents=True)
     assert notebook.corpus_folder() == project / "data" / "genres"
 

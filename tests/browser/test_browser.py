@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
 
 HERE = PROJECT / "tests" / "browser"
 BUILD = PROJECT / "build" / "browser"
-TOY = PROJECT / "data" / "toy"
+TOY = PROJECT / "data" / "toy-2"
 NOTEBOOKS = sorted(PROJECT.glob("notebooks/*.ipynb"))
 BOOK = PROJECT / "build" / "book"
 REFERENCE = [f"reference/gtzan_mfcc.{name}.html" for name in gtzan_mfcc.__all__]
