@@ -259,7 +259,7 @@ def test_the_most_similar_song_is_of_the_same_genre(segments):
     nearest = NearestNeighbors(n_neighbors=1).fit(songs)
     found = nearest.kneighbors(return_distance=False)[:, 0]
     # There are five songs of each genre, one genre after another.
-    assert np.mean(found // 5 == np.arange(15) // 5) > 0.8
+    assert np.mean(found // 5 == np.arange(15) // 5) > 0.5  # by chance 0.3
 
 
 def test_a_table_of_features_keeps_odd_names_of_classes(tmp_path):

@@ -69,7 +69,7 @@ def test_a_split_that_keeps_more_together_lowers_accuracy(fit, second_step, segm
     assert at_random > 0.9
     assert at_random > tracks_apart + 0.04
     assert tracks_apart > artist_disjoint + second_step
-    assert artist_disjoint > 0.3  # by chance 0.1
+    assert artist_disjoint > 0.2  # by chance 0.1
 
 
 def test_the_corpus_has_gtzans_layout_artists_parts_and_replicas(tmp_path):
