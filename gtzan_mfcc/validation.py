@@ -265,9 +265,9 @@ def _folds(table, split, n_folds, seeds):
         unknown = table[split].isna()
         if unknown.any():
             n_tracks = table["track"][unknown].nunique()
-            remarks.append(f"tracks without {split}: {n_tracks}.")
+            remarks.append(f"Tracks without {split}: {n_tracks}.")
         if unknown.all():
-            remarks.append(f"So the split keeps tracks apart, not {split}s.")
+            remarks.append(f"So the sets are grouped by track, not by {split}.")
     return folds, " ".join(dict.fromkeys(remarks))
 
 

@@ -64,7 +64,7 @@ TABLES = {
     "copies_by_split": [
         "accuracy on original segments, {copies_by_split[corpus]} | no copies | with copies | gain in points",
         "segments at random | {copies_by_split[no_copies_segments_at_random_mean]} ({copies_by_split[no_copies_segments_at_random_lowest]} to {copies_by_split[no_copies_segments_at_random_highest]}) | {copies_by_split[with_copies_segments_at_random_mean]} ({copies_by_split[with_copies_segments_at_random_lowest]} to {copies_by_split[with_copies_segments_at_random_highest]}) | {copies_by_split[gain_segments_at_random]}",
-        "tracks apart | {copies_by_split[no_copies_tracks_apart_mean]} ({copies_by_split[no_copies_tracks_apart_lowest]} to {copies_by_split[no_copies_tracks_apart_highest]}) | {copies_by_split[with_copies_tracks_apart_mean]} ({copies_by_split[with_copies_tracks_apart_lowest]} to {copies_by_split[with_copies_tracks_apart_highest]}) | {copies_by_split[gain_tracks_apart]} ({copies_by_split[gain_tracks_apart_interval]})",
+        "grouped by track | {copies_by_split[no_copies_grouped_by_track_mean]} ({copies_by_split[no_copies_grouped_by_track_lowest]} to {copies_by_split[no_copies_grouped_by_track_highest]}) | {copies_by_split[with_copies_grouped_by_track_mean]} ({copies_by_split[with_copies_grouped_by_track_lowest]} to {copies_by_split[with_copies_grouped_by_track_highest]}) | {copies_by_split[gain_grouped_by_track]} ({copies_by_split[gain_grouped_by_track_interval]})",
     ],
     "leak": [
         "of the study's split | share",
@@ -74,8 +74,8 @@ TABLES = {
     "cuts": [
         "accuracy on segments, {cnn_cut_elsewhere[corpus]} | cut as in training | cut 1.5 s later | later minus as in training, in points",
         "A: segments at random, tracks with segments in training | {cnn_cut_elsewhere[cut_as_in_training]} | {cnn_cut_elsewhere[cut_between]} | {cnn_cut_elsewhere[cut_difference]} ({cnn_cut_elsewhere[cut_difference_interval]})",
-        "B: tracks apart, tracks of the training set | {cnn_cut_elsewhere[same_network_cut_as_in_training]} | {cnn_cut_elsewhere[same_network_cut_between]} | {cnn_cut_elsewhere[same_network_cut_difference]} ({cnn_cut_elsewhere[same_network_cut_difference_interval]})",
-        "C: tracks apart, tracks that are not in training | {cnn_cut_elsewhere[unheard_cut_as_in_training]} | {cnn_cut_elsewhere[unheard_cut_between]} | {cnn_cut_elsewhere[unheard_cut_difference]} ({cnn_cut_elsewhere[unheard_cut_difference_interval]})",
+        "B: grouped by track, tracks of the training set | {cnn_cut_elsewhere[same_network_cut_as_in_training]} | {cnn_cut_elsewhere[same_network_cut_between]} | {cnn_cut_elsewhere[same_network_cut_difference]} ({cnn_cut_elsewhere[same_network_cut_difference_interval]})",
+        "C: grouped by track, tracks that are not in training | {cnn_cut_elsewhere[unheard_cut_as_in_training]} | {cnn_cut_elsewhere[unheard_cut_between]} | {cnn_cut_elsewhere[unheard_cut_difference]} ({cnn_cut_elsewhere[unheard_cut_difference_interval]})",
         "A minus C, in points | | {cnn_cut_elsewhere[between_minus_unheard]} ({cnn_cut_elsewhere[between_minus_unheard_interval]}) | ",
         "B minus C, in points | | {cnn_cut_elsewhere[same_network_between_minus_unheard]} ({cnn_cut_elsewhere[same_network_between_minus_unheard_interval]}) | ",
     ],
@@ -87,15 +87,15 @@ TABLES = {
     "splits": [
         "{card_cnn_artist[corpus]} | CNN, 13 MFCCs | SVM, 13 MFCCs | MLP, 20 MFCCs",
         "segments at random | {card_cnn_segment[track]} | {card_svm_segment[track]} | {card_mlp_segment[track]}",
-        "tracks apart | {card_cnn_track[track]} | {card_svm_track[track]} | {card_mlp_track[track]}",
+        "grouped by track | {card_cnn_track[track]} | {card_svm_track[track]} | {card_mlp_track[track]}",
         "artist-disjoint | {card_cnn_artist[track]} | {card_svm_artist[track]} | {card_mlp_artist[track]}",
         "fault filtered | {card_cnn_fault_filtered[track]} | {card_svm_fault_filtered[track]} | {card_mlp_fault_filtered[track]}",
         "balanced accuracy, artist-disjoint | {card_cnn_artist[balanced_accuracy]} | {card_svm_artist[balanced_accuracy]} | {card_mlp_artist[balanced_accuracy]}",
     ],
     "effects": [
         "in points, on the tracks that all three splits test | CNN, 13 MFCCs | SVM, 13 MFCCs | MLP, 20 MFCCs",
-        "recordings in both sets (leakage): segments at random minus tracks apart | {leak_cnn[recordings]} ({leak_cnn[recordings_interval]}) | {leak_svm[recordings]} ({leak_svm[recordings_interval]}) | {leak_mlp[recordings]} ({leak_mlp[recordings_interval]})",
-        "artists in both sets (artist effect): tracks apart minus artist-disjoint | {leak_cnn[artists]} ({leak_cnn[artists_interval]}) | {leak_svm[artists]} ({leak_svm[artists_interval]}) | {leak_mlp[artists]} ({leak_mlp[artists_interval]})",
+        "recordings in both sets (leakage): segments at random minus grouped by track | {leak_cnn[recordings]} ({leak_cnn[recordings_interval]}) | {leak_svm[recordings]} ({leak_svm[recordings_interval]}) | {leak_mlp[recordings]} ({leak_mlp[recordings_interval]})",
+        "artists in both sets (artist effect): grouped by track minus artist-disjoint | {leak_cnn[artists]} ({leak_cnn[artists_interval]}) | {leak_svm[artists]} ({leak_svm[artists_interval]}) | {leak_mlp[artists]} ({leak_mlp[artists_interval]})",
     ],
     "alike": [
         "artist-disjoint, {alike_cnn_without_weights[corpus]} | accuracy by track | balanced",

@@ -318,7 +318,7 @@ def test_a_model_is_trained_on_a_folder_and_predicts_its_classes(
     assert status == 1
     score, *_, remark, written = out.splitlines()
     assert re.fullmatch(r"Accuracy on unseen songs: \d+% \(95 % interval .*\)", score)
-    assert remark.startswith("tracks without artist: 8.")
+    assert remark.startswith("Tracks without artist: 8.")
     assert written == f"{output}: {', '.join(classes)}, from 8 songs"
     few, *_, ignored, left_out = err.splitlines()
     assert few == "0: 3 songs are few; accuracy may be low."

@@ -65,10 +65,10 @@ def test_a_split_that_keeps_more_together_lowers_accuracy(fit, second_step, segm
     rows = extraction.Segments(segments.x[:, :, :n_mfcc], segments.table)
     by = ["segment", "track", "artist"]
     card, _ = validation.report_card(fit, rows, by=by, n_folds=2)
-    at_random, tracks_apart, artist_disjoint = card["track_accuracy"][by]
+    at_random, grouped_by_track, artist_disjoint = card["track_accuracy"][by]
     assert at_random > 0.9
-    assert at_random > tracks_apart + 0.04
-    assert tracks_apart > artist_disjoint + second_step
+    assert at_random > grouped_by_track + 0.04
+    assert grouped_by_track > artist_disjoint + second_step
     assert artist_disjoint > 0.2  # by chance 0.1
 
 

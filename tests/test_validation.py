@@ -322,10 +322,10 @@ def test_a_report_card_says_for_how_many_tracks_no_artist_is_known(copies):
         return card.loc["artist", "remark"]
 
     assert remark(copies.table["artist"].replace("one", np.nan)) == (
-        "tracks without artist: 12."
+        "Tracks without artist: 12."
     )
     assert remark(None) == (
-        "tracks without artist: 36. So the split keeps tracks apart, not artists."
+        "Tracks without artist: 36. So the sets are grouped by track, not by artist."
     )
 
 
