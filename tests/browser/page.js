@@ -17,7 +17,11 @@ const scrollTo = (share) => {
 };
 
 const text = () => document.querySelector(".jp-Notebook").innerText;
-const prompts = () => all(".jp-CodeCell .jp-InputPrompt").map((each) => each.innerText);
+// Also of cells that are folded, which have no prompt on the page.
+const counts = () =>
+  jupyterapp.shell.currentWidget.content.widgets
+    .filter((each) => each.model.type === "code")
+    .map((each) => each.model.executionCount);
 const players = () => all(".jp-Notebook audio").map((each) => each.duration);
 const pictures = () => all(".jp-Notebook img").map((each) => each.naturalWidth && each.src);
 
