@@ -1,6 +1,7 @@
 """Extract MFCCs or the 57 features of all segments of a track table, in parallel."""
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -184,9 +185,13 @@ def concatenate(segments: Sequence[Segments]) -> Segments:
     settings = segments[0].settings
     if any(each.settings != settings for each in segments):
         raise ValueError("the segments have MFCCs of different settings.")
+    with warnings.catch_warnings():
+        # Of pandas 2, about columns without values.
+        warnings.simplefilter("ignore", FutureWarning)
+        table = pd.concat([each.table for each in segments])
     return Segments(
         np.concatenate([each.x for each in segments]),
-        pd.concat([each.table for each in segments]),
+        table,
         pd.concat([each.left_out for each in segments], ignore_index=True),
         settings,
     )

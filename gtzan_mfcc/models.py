@@ -120,7 +120,12 @@ def cnn(
     layers = keras.layers
     model = keras.Sequential([keras.Input((frames, n_mfcc, 1))], name="cnn")
     if mean is not None or variance is not None:
-        model.add(_standardise(mean, variance, axis=2))
+        # Of all channels, too: Keras before 3.14 cannot keep the coefficients alone.
+        columns = [
+            each if each is None else np.reshape(each, (-1, 1))
+            for each in (mean, variance)
+        ]
+        model.add(_standardise(*columns, axis=(2, 3)))
     # The user may have set channels_first as Keras's default.
     order = "channels_last"
     for filters, size in ((32, 5), (64, 3)):

@@ -53,7 +53,8 @@ def sounds():
         "one tone after another": np.where(t < 0.5, tone, np.sin(2 * np.pi * 1000 * t)),
         "sweep": np.sin(2 * np.pi * (100 + 2000 * t) * t),
         "square": np.sign(tone),
-        "constant": np.full_like(t, 0.5),
+        # With some noise: the phases of a constant are of rounding errors alone.
+        "constant": 0.5 + 1e-4 * rng.standard_normal(len(t)),
         "click": click,
         "clicks in noise": click + 0.01 * rng.standard_normal(len(t)),
         "noise": 0.2 * rng.standard_normal(len(t)),

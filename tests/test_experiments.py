@@ -175,7 +175,7 @@ def test_a_report_card_of_a_function_that_trains_on_names_of_genres(segments):
         return model.fit(train.x, train.table["genre"])
 
     card, _ = validation.report_card(fit_on_names, segments, by="track")
-    assert card.loc["track", "track_accuracy"] == 1
+    assert card.loc["track", "track_accuracy"] > 0.9
 
 
 def test_segments_and_a_classifier_are_saved_and_loaded(segments, classifier, tmp_path):
