@@ -120,12 +120,10 @@ def cnn(
     layers = keras.layers
     model = keras.Sequential([keras.Input((frames, n_mfcc, 1))], name="cnn")
     if mean is not None or variance is not None:
-        # Of all channels, too: Keras before 3.14 cannot keep the coefficients alone.
-        columns = [
-            each if each is None else np.reshape(each, (-1, 1))
-            for each in (mean, variance)
-        ]
-        model.add(_standardise(*columns, axis=(2, 3)))
+        # The coefficients last: Keras before 3.14 takes no other axis.
+        model.add(layers.Reshape((frames, n_mfcc)))
+        model.add(_standardise(mean, variance))
+        model.add(layers.Reshape((frames, n_mfcc, 1)))
     # The user may have set channels_first as Keras's default.
     order = "channels_last"
     for filters, size in ((32, 5), (64, 3)):
@@ -306,10 +304,10 @@ def check_probabilities(probabilities: np.ndarray, n_genres: int) -> None:
         )
 
 
-def _standardise(mean, variance, axis=-1):
+def _standardise(mean, variance):
     # Lists of numbers can be saved as plain JSON; arrays cannot.
     return keras.layers.Normalization(
-        axis, mean=np.asarray(mean).tolist(), variance=np.asarray(variance).tolist()
+        mean=np.asarray(mean).tolist(), variance=np.asarray(variance).tolist()
     )
 
 
