@@ -185,9 +185,8 @@ def concatenate(segments: Sequence[Segments]) -> Segments:
     settings = segments[0].settings
     if any(each.settings != settings for each in segments):
         raise ValueError("the segments have MFCCs of different settings.")
-    with warnings.catch_warnings():
-        # Of pandas 2, about columns without values.
-        warnings.simplefilter("ignore", FutureWarning)
+    # pandas 2 warns of columns without values.
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
         table = pd.concat([each.table for each in segments])
     return Segments(
         np.concatenate([each.x for each in segments]),
