@@ -1,6 +1,6 @@
 """Test a published network on our folds: the CNN on mel spectrograms of gtzan.keras.
 
-``make mel-cnn`` trains it in five folds with artists apart, for three seeds. A fifth of
+``make mel-cnn`` trains it in five artist-disjoint folds, for three seeds. A fifth of
 the artists in training is for early stopping. With 493 tracks and two cores a seed
 takes more than an hour; an interrupted run goes on. ``snapshots/peers_mel_cnn.csv``
 gets what it predicts, seed by seed; its rows are as those of ``peers.csv``.

@@ -1,4 +1,4 @@
-"""Compare features and classifiers on the same folds, artists apart and fault filtered.
+"""Compare features and classifiers on artist-disjoint and on fault-filtered folds.
 
 ``make peers`` computes the features of musicnn and calls this with their file. Each
 classifier gets one row per track, standardised, and its defaults, but for C=10 of the
