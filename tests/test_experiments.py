@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -169,13 +170,19 @@ def test_a_report_card_of_a_builder_of_networks(segments):
 
 
 def test_a_report_card_of_a_function_that_trains_on_names_of_genres(segments):
-    def fit_on_names(train):
-        statistics = FunctionTransformer(features.mfcc_statistics)
-        model = make_pipeline(statistics, LogisticRegression(max_iter=5000))
-        return model.fit(train.x, train.table["genre"])
+    statistics = FunctionTransformer(features.mfcc_statistics)
+    model = make_pipeline(statistics, LogisticRegression(max_iter=5000))
 
-    card, _ = validation.report_card(fit_on_names, segments, by="track")
+    def fit_on_names(train):
+        return clone(model).fit(train.x, train.table["genre"])
+
+    card, predictions = validation.report_card(fit_on_names, segments, by="track")
     assert card.loc["track", "track_accuracy"] > 0.9
+    _, on_numbers = validation.report_card(model, segments, by="track")
+    for split, each in predictions.items():
+        pd.testing.assert_frame_equal(
+            each.probabilities, on_numbers[split].probabilities
+        )
 
 
 def test_segments_and_a_classifier_are_saved_and_loaded(segments, classifier, tmp_path):
